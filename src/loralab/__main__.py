@@ -1,0 +1,39 @@
+"""Commands beside training: `python -m loralab <command> key=value ...`."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+
+from loralab.errors import UserError
+
+COMMANDS = {
+    "sample": "draw pictures with an adapter file: sample adapter=... prompt='a red fox'",
+    "score": "measure an adapter on a concept whose truth is known: score adapter=... dataset=emoji_linocut",
+    "page": "write a finished run's HTML page again: page run=outputs/...",
+}
+
+
+def main() -> None:
+    """Runs one command; a user's mistake is one message, not a stack trace."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    name, arguments = (sys.argv[1] if len(sys.argv) > 1 else "--help"), sys.argv[2:]
+    if name in ("--help", "-h"):
+        print(_usage())
+        return
+    if name not in COMMANDS:
+        sys.exit(f"there is no command {name!r}.\n{_usage()}")
+    try:
+        importlib.import_module(f"loralab.cli.{name}").main(arguments)
+    except UserError as error:
+        sys.exit(f"{error}")
+
+
+def _usage() -> str:
+    lines = [f"  {name:8} {meaning}" for name, meaning in COMMANDS.items()]
+    return "\n".join(["python -m loralab <command> key=value ...", *lines, "python train.py --help is about training."])
+
+
+if __name__ == "__main__":
+    main()

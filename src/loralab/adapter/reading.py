@@ -1,0 +1,90 @@
+"""Adapter files opened with care: safetensors only, and what is wrong with any other file said clearly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from loralab.errors import UserError
+
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
+
+
+def read_header(path: str | Path) -> dict[str, str]:
+    """Reads the header's text entries and nothing else.
+
+    Raises:
+        UserError: if this is no complete safetensors file.
+    """
+    return _read(path, tensors=False)[0]
+
+
+def read_adapter_file(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Reads the header's text entries and all tensors, in fp32 on the CPU.
+
+    Raises:
+        UserError: if this is no complete safetensors file, or a tensor is not a finite floating-point one.
+    """
+    header, tensors = _read(path, tensors=True)
+    for key, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise UserError(f"adapter={path} cannot be used: {key} is {tensor.dtype}, not floating point.")
+        tensors[key] = tensor.to(torch.float32)
+        if not tensors[key].isfinite().all():
+            raise UserError(
+                f"adapter={path} cannot be used: {key} holds NaN or infinity. Use another snapshot."
+            )
+    return header, tensors
+
+
+def declared_scales(path: str | Path, header: Mapping[str, str]) -> dict[str, object]:
+    """Gives the LoraConfig entries (`lora_alpha`, `use_rslora`, ...) that belong to the file, without prefix.
+
+    diffusers puts them in the header (`lora_adapter_metadata`), PEFT in `adapter_config.json` beside it.
+    """
+    beside = Path(path).with_name("adapter_config.json")
+    try:
+        if declared := header.get("lora_adapter_metadata"):
+            return {key.removeprefix("transformer."): value for key, value in json.loads(declared).items()}
+        if Path(path).name == "adapter_model.safetensors" and beside.is_file():
+            return dict(json.loads(beside.read_text()))
+    except (ValueError, AttributeError) as error:
+        raise UserError(
+            f"adapter={path} cannot be used: its declared configuration is damaged: {error}."
+        ) from error
+    return {}
+
+
+def _read(path: str | Path, *, tensors: bool) -> tuple[dict[str, str], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    _require_safetensors_name(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            content = {key: file.get_tensor(key) for key in file.keys()} if tensors else {}  # noqa: SIM118
+            return dict(file.metadata() or {}), content
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"adapter={path} is not a complete safetensors file ({path.stat().st_size} bytes): {error}. "
+            "It may be cut off, or of another format under this name; download or export it again."
+        ) from error
+
+
+def _require_safetensors_name(path: Path) -> None:
+    if path.suffix.lower() in PICKLES:
+        raise UserError(
+            f"adapter={path} is refused: a {path.suffix} file is a pickle, and loading a pickle runs "
+            "whatever code is in it. Use the .safetensors version of this adapter."
+        )
+    if path.is_dir():
+        found = ", ".join(sorted(file.name for file in path.glob("*.safetensors"))[:5]) or "none in it"
+        raise UserError(f"adapter={path} is a folder; name a .safetensors file ({found}).")
+    if not path.is_file():
+        raise UserError(f"adapter={path} does not exist (looked in {path.parent.resolve()}).")
+    if path.suffix.lower() != ".safetensors":
+        raise UserError(f"adapter={path} is not a .safetensors file; no other format is read.")

@@ -1,0 +1,1 @@
+"""What can be done with a finished adapter from the command line; one command per file."""

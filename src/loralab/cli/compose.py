@@ -1,0 +1,70 @@
+"""Composes a command's configuration and makes its denoiser, with the same names as `train.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from loralab.adapter import read_metadata
+from loralab.config import CONF, model_arguments
+from loralab.errors import UserError
+
+if TYPE_CHECKING:
+    from loralab.denoiser import Denoiser
+
+
+def composed(name: str, arguments: Sequence[str]) -> DictConfig:
+    """Gives the configuration of a command; the model is the adapter's own unless `model=` is typed.
+
+    Raises:
+        UserError: for a key that does not exist, and for one that must be given and is not.
+    """
+    overrides = [*arguments, *_model_of_adapter(arguments)]
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose(name, overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(f"{name}: {error}") from error
+    if missing := sorted(OmegaConf.missing_keys(config)):
+        raise UserError(f"{name} needs {', '.join(f'{key}=...' for key in missing)}")
+    return config
+
+
+def placed_denoiser(config: DictConfig) -> Denoiser:
+    """Makes the configured denoiser on the configured device."""
+    from hydra.utils import instantiate
+
+    from loralab.memory import pick_device
+
+    device = pick_device(config.accelerator)
+    denoiser: Denoiser = instantiate(model_arguments(config))
+    denoiser.place(device, dtype=instantiate(config.memory).dtype(device))
+    return denoiser
+
+
+def require_match(config: DictConfig, path: Path) -> None:
+    """Refuses an adapter that was trained for another family or on another model than the one chosen."""
+    metadata = read_metadata(path)
+    if metadata is None:
+        return
+    family = str(config.model._target_).rsplit(".", 2)[-2]
+    if metadata.family != family:
+        raise UserError(f"adapter={path} belongs to family {metadata.family}, model={config.model.name} is of {family}")
+
+
+def _model_of_adapter(arguments: Sequence[str]) -> list[str]:
+    typed = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    if "model" in typed:
+        return []
+    path = typed.get("adapter", "").strip("'\"")
+    metadata = read_metadata(path) if path not in ("", "null") else None
+    if metadata is None:
+        models = ", ".join(sorted(file.stem for file in (CONF / "model").glob("*.yaml")))
+        raise UserError(f"model=... must be given, for no adapter file says which one; known models: {models}")
+    return [f"model={metadata.model}"]

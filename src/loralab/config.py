@@ -1,0 +1,174 @@
+"""From a composed configuration to checked, frozen values. The rules between fields are here, one small function each.
+
+Imports nothing heavy: `python train.py --help` goes through this file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from loralab.errors import UserError, joined
+
+if TYPE_CHECKING:
+    from loralab.adapter import LoraSpec
+    from loralab.data import PictureDataset
+    from loralab.denoiser import Denoiser
+    from loralab.memory import MemoryPolicy
+
+CONF = Path(__file__).parents[2] / "conf"
+RECIPE_KEYS = ("recipe", "sigmas", "training_base")
+"""What a model's file says about training it; the rest are arguments of its class."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a run is made of, instantiated; partial objects still want what only the run knows."""
+
+    denoiser: Denoiser
+    dataset: PictureDataset
+    adapter: LoraSpec
+    memory: MemoryPolicy
+    objective: Callable[..., Any]
+    optimizer: Callable[..., Any]
+    schedule: Callable[..., Any]
+    trainer: Callable[..., Any]
+    evaluation: Any
+    loggers: Callable[..., Any]
+
+
+def build(config: DictConfig) -> Experiment:
+    """Checks a configuration and instantiates its groups.
+
+    Raises:
+        UserError: naming every rule that is broken, with the key as typed and the way out.
+    """
+    from hydra.utils import instantiate
+
+    check(config)
+    groups = {
+        "denoiser": model_arguments(config),
+        **{name: config[name] for name in ("dataset", "adapter", "memory", "objective", "optimizer", "schedule")},
+        **{"trainer": config.trainer, "evaluation": config.evaluation, "loggers": config.logger},
+    }
+    return Experiment(**{name: _instantiated(name, group, instantiate) for name, group in groups.items()})
+
+
+def model_arguments(config: DictConfig) -> DictConfig:
+    """Gives a model's `_target_` and arguments, without what its file says about training it."""
+    model = {key: value for key, value in config.model.items_ex(resolve=False) if key not in RECIPE_KEYS}
+    return OmegaConf.create(model, parent=config)
+
+
+def check(config: DictConfig) -> None:
+    """Applies every rule and reports all that are broken at once."""
+    problems = list(_missing(config))
+    if not problems:
+        problems = [problem for rule in RULES for problem in rule(config)]
+    if problems:
+        raise UserError("this configuration cannot run:\n" + joined(problems))
+
+
+def digest(config: DictConfig) -> str:
+    """Gives the SHA-256 of the resolved configuration, without what says only where things lie."""
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    kept = {key: value for key, value in plain.items() if key not in ("run", "cache_root", "logger")}
+    kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key != "cache_root"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def resumed(arguments: list[str]) -> list[str]:
+    """Turns `run.resume=<folder>` into the run that lives there: its own overrides, then those typed now, into its own folder."""
+    folders = [argument.split("=", 1)[1] for argument in arguments if argument.startswith("run.resume=")]
+    if not folders or folders[-1] in ("null", ""):
+        return arguments
+    folder = Path(folders[-1])
+    saved = folder / "overrides.yaml"
+    if not saved.is_file():
+        raise UserError(f"run.resume={folder}: no run lives there ({saved} is missing). Give the folder of a run.")
+    overrides = [str(override) for override in OmegaConf.to_container(OmegaConf.load(saved)) or []]
+    typed = [argument for argument in arguments if not argument.startswith("run.resume=")]
+    quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+    return [*overrides, *typed, f"run.resume='{quoted}'", f"hydra.run.dir='{quoted}'"]
+
+
+def _instantiated(name: str, group: DictConfig, instantiate: Callable[..., Any]) -> Any:
+    from hydra.errors import InstantiationException
+
+    try:
+        return instantiate(group)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, (ValueError, TypeError)):
+            raise UserError(f"{name}: {cause}") from error
+        raise
+
+
+def _missing(config: DictConfig) -> Iterator[str]:
+    for key in sorted(OmegaConf.missing_keys(config)):
+        yield f"{key} must be given: add {key}=... to the command"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _whole_batches(config: DictConfig) -> Iterator[str]:
+    whole = isinstance(config.batch_size, int) and isinstance(config.micro_batch_size, int)
+    if not whole or min(config.batch_size, config.micro_batch_size) < 1 or config.batch_size % config.micro_batch_size:
+        yield (
+            f"batch_size={config.batch_size} must be a positive multiple of micro_batch_size={config.micro_batch_size}; "
+            "set micro_batch_size to a divisor"
+        )
+
+
+def _positive_counts(config: DictConfig) -> Iterator[str]:
+    for key in ("steps", "run.save_every", "run.log_every", "run.validate_every"):
+        value = OmegaConf.select(config, key)
+        if not isinstance(value, int) or value < 1:
+            yield f"{key}={value} must be a whole number of at least 1"
+    if not isinstance(config.run.keep_snapshots, int) or config.run.keep_snapshots < 0:
+        yield f"run.keep_snapshots={config.run.keep_snapshots} must be at least 0; 0 keeps all"
+
+
+def _levels_inside(config: DictConfig) -> Iterator[str]:
+    for level in config.run.validation_sigmas:
+        if not (_is_number(level) and 0 < level < 1):
+            yield f"run.validation_sigmas: {level} must lie strictly between 0 (data) and 1 (noise)"
+
+
+def _moving_average(config: DictConfig) -> Iterator[str]:
+    if not (_is_number(config.ema_decay) and 0 <= config.ema_decay < 1):
+        yield f"ema_decay={config.ema_decay} must be at least 0 (off) and below 1; 0.99 is usual"
+
+
+def _learning_rate(config: DictConfig) -> Iterator[str]:
+    rate = config.optimizer.lr
+    if not (_is_number(rate) and 0 < rate < float("inf")):
+        yield f"optimizer.lr={rate} must be a positive number"
+
+
+def _known_kind_of_base(config: DictConfig) -> Iterator[str]:
+    if config.model.training_base not in ("allowed", "discouraged", "refused"):
+        yield f"model.training_base={config.model.training_base} is none of allowed, discouraged, refused"
+
+
+def _training_base(config: DictConfig) -> Iterator[str]:
+    if config.model.training_base == "refused" and not config.allow_distilled_base:
+        base = config.model.name.removesuffix("_distilled")
+        yield (
+            f"model={config.model.name} is a distilled checkpoint: training on it costs its few-step quality. "
+            f"Train on model={base} and use the adapter on both, or set allow_distilled_base=true"
+        )
+
+
+RULES = (_whole_batches, _positive_counts, _levels_inside, _moving_average, _learning_rate, _known_kind_of_base, _training_base)

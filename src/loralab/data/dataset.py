@@ -1,0 +1,247 @@
+"""The data set as configured, and what collecting its pictures gives.
+
+Regularisation pictures keep the adapter from changing what it should not: they are drawn without the trigger
+word, in micro-batches of their own, `regularization.ratio` of all (0.5 by default, the one to one that other
+trainers use for class pictures); `regularization.weight` multiplies their loss.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loralab.data.captions import PLACEHOLDER, TRIGGER_POLICIES, CaptionRules
+from loralab.data.collect import Collection, Reader, Reading, Showing, stop_at
+from loralab.data.inspect import MASKED_LOSSES, Inspector
+from loralab.data.records import Record, Source
+from loralab.data.split import split_validation
+from loralab.data.summary import summary_lines
+from loralab.errors import UserError, joined
+
+ON_ERROR = ("stop", "skip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regularization:
+    """Pictures of what should stay as it is.
+
+    Attributes:
+        root: where they are, read by the data set's source; None for none.
+        weight: factor of their loss.
+        ratio: share of the micro-batches that show them.
+    """
+
+    root: str | None = None
+    weight: float = 1.0
+    ratio: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureDataset:
+    """Pictures with captions to learn from; every field is a key `dataset.<field>`.
+
+    Attributes:
+        root: where the pictures are; what it means is the source's matter (a folder, a hub id, a concept).
+        source: how they are read.
+        cache_root: folder for latents, prompt embeddings and facts; may be shared by runs and by processes.
+        resolutions: one or several; each picture is shown once per resolution R, at an area of at most R·R.
+        max_aspect: longest side over shortest in a bucket.
+        max_upscale: a picture is enlarged at most this much; a resolution that needs more leaves it out.
+        min_side: pictures with a shorter side are a problem.
+        caption: for pictures without one; None makes them a problem.
+        trigger: the word that the adapter answers to.
+        trigger_policy: `prepend`, `replace` or `written` (see CaptionRules).
+        caption_dropout: share of showings with the empty prompt.
+        shuffle_tags: vary the order of comma-separated tags.
+        caption_variants: so many orders are encoded where tags are shuffled.
+        keep_first: so many leading tags stay where they are.
+        flip: half of the showings are mirrored.
+        masked_loss: `none`, `file` (mask pictures) or `alpha` (the pictures' own alpha channel).
+        unmasked_weight: what the loss outside the mask still counts.
+        repeats: pattern on a picture's name, for example `closeup/*`, to how often it is shown per epoch.
+        validation_fraction: share of the pictures kept out of training, chosen by content.
+        regularization: pictures of what should stay as it is.
+        on_error: `stop` at problems or `skip` the pictures that have them.
+        num_workers: processes that read the cache while training.
+    """
+
+    root: str
+    source: Source
+    cache_root: str
+    resolutions: Sequence[int] | int = (1024,)
+    max_aspect: float = 2.0
+    max_upscale: float = 1.25
+    min_side: int = 1
+    caption: str | None = None
+    trigger: str | None = None
+    trigger_policy: str = "prepend"
+    caption_dropout: float = 0.0
+    shuffle_tags: bool = False
+    caption_variants: int = 8
+    keep_first: int = 1
+    flip: bool = False
+    masked_loss: str = "none"
+    unmasked_weight: float = 0.0
+    repeats: Mapping[str, int] = field(default_factory=dict)
+    validation_fraction: float = 0.0
+    regularization: Regularization = field(default_factory=Regularization)
+    on_error: str = "stop"
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses values that cannot work, all at once."""
+        _refuse(_problems(self))
+
+    def collect(self, size_multiple: int) -> Collection:
+        """Opens and sorts all pictures, for a model whose picture sides are multiples of `size_multiple`.
+
+        Raises:
+            UserError: pictures cannot be used and `on_error` is `stop`, none can, or a setting has no effect.
+        """
+        reader = self._reader(size_multiple)
+        main = reader.read(self.root, rules=self._rules(), repeats=self.repeats, key="dataset.root")
+        others = self._regularization(reader)
+        problems = (*main.problems, *others.problems)
+        if self.on_error == "stop":
+            stop_at(problems)
+        _refuse(_unmet(self, main.records))
+        train, validation = split_validation(main.records, fraction=self.validation_fraction)
+        kept_out = {record.key for record in validation}
+        collection = Collection(
+            train=train,
+            validation=validation,
+            regularization=tuple(record for record in others.records if record.key not in kept_out),
+            problems=problems,
+            notes=(*main.notes, *others.notes),
+            showing=self._showing(),
+            cache_root=Path(self.cache_root).expanduser(),
+            num_workers=self.num_workers,
+        )
+        return dataclasses.replace(collection, notes=(*summary_lines(collection), *collection.notes))
+
+    def _reader(self, size_multiple: int) -> Reader:
+        cache_root = Path(self.cache_root).expanduser()
+        return Reader(
+            source=self.source,
+            inspector=Inspector(
+                default_caption=self.caption,
+                masked_loss=self.masked_loss,
+                min_side=self.min_side,
+                cache_root=cache_root,
+            ),
+            resolutions=_sizes(self),
+            size_multiple=size_multiple,
+            max_aspect=self.max_aspect,
+            max_upscale=self.max_upscale,
+            cache_root=cache_root,
+        )
+
+    def _regularization(self, reader: Reader) -> Reading:
+        if self.regularization.root is None:
+            return Reading(records=(), problems=(), notes=())
+        rules = dataclasses.replace(self._rules(), trigger=None)
+        return reader.read(
+            self.regularization.root, rules=rules, repeats={}, key="dataset.regularization.root"
+        )
+
+    def _rules(self) -> CaptionRules:
+        return CaptionRules(
+            trigger=self.trigger,
+            policy=self.trigger_policy,
+            num_variants=self.caption_variants if self.shuffle_tags else 1,
+            keep_first=self.keep_first,
+        )
+
+    def _showing(self) -> Showing:
+        return Showing(
+            flip=self.flip,
+            caption_dropout=self.caption_dropout,
+            masked=self.masked_loss != "none",
+            unmasked_weight=self.unmasked_weight,
+            regularization_weight=self.regularization.weight,
+            regularization_ratio=self.regularization.ratio,
+        )
+
+
+def _sizes(dataset: PictureDataset) -> tuple[int, ...]:
+    sizes = dataset.resolutions
+    return (sizes,) if isinstance(sizes, int) else tuple(sizes)
+
+
+def _refuse(problems: Iterator[str]) -> None:
+    if found := list(problems):
+        raise UserError(f"The data set cannot be used:\n{joined(found)}")
+
+
+def _unmet(dataset: PictureDataset, records: Sequence[Record]) -> Iterator[str]:
+    """Yields the settings that these pictures leave without effect."""
+    captions = [record.caption for record in records]
+    if dataset.trigger_policy == "replace" and not any(PLACEHOLDER in caption for caption in captions):
+        yield f"dataset.trigger_policy=replace has no effect: no caption says {PLACEHOLDER}"
+    if dataset.trigger_policy == "written" and not any(
+        str(dataset.trigger) in caption for caption in captions
+    ):
+        yield f"dataset.trigger={dataset.trigger} is in no caption; dataset.trigger_policy=written says it is"
+    if dataset.shuffle_tags and all(len(record.prompts) == 1 for record in records):
+        yield "dataset.shuffle_tags=true has no effect: no caption has several tags, separated by commas"
+    if dataset.masked_loss != "none" and all(record.mask_path is None for record in records):
+        yield f"dataset.masked_loss={dataset.masked_loss} has no effect: no picture has such a mask"
+    if dataset.validation_fraction and len({record.key for record in records}) < 2:
+        yield f"dataset.validation_fraction={dataset.validation_fraction} needs two different pictures; set it to 0"
+
+
+def _problems(dataset: PictureDataset) -> Iterator[str]:
+    """Yields what is wrong with the values, without opening a file."""
+    yield from _out_of_range(dataset)
+    yield from _without_effect(dataset)
+
+
+def _out_of_range(dataset: PictureDataset) -> Iterator[str]:
+    if not _sizes(dataset) or any(size < 1 for size in _sizes(dataset)):
+        yield f"dataset.resolutions={dataset.resolutions} is not a list of pixels, for example [1024]"
+    for name, value, low, high in (
+        ("caption_dropout", dataset.caption_dropout, 0.0, 1.0),
+        ("validation_fraction", dataset.validation_fraction, 0.0, 1.0),
+        ("unmasked_weight", dataset.unmasked_weight, 0.0, 1.0),
+        ("regularization.ratio", dataset.regularization.ratio, 0.0, 1.0),
+    ):
+        if not low <= value < high:
+            yield f"dataset.{name}={value} is not in [{low:g}, {high:g})"
+    for name, number, least in (
+        ("max_aspect", dataset.max_aspect, 1.0),
+        ("max_upscale", dataset.max_upscale, 1.0),
+        ("min_side", dataset.min_side, 1),
+        ("num_workers", dataset.num_workers, 0),
+        ("keep_first", dataset.keep_first, 0),
+        ("caption_variants", dataset.caption_variants, 2),
+        *((f"repeats[{pattern}]", count, 1) for pattern, count in dataset.repeats.items()),
+    ):
+        if not number >= least:
+            yield f"dataset.{name}={number} is below {least:g}"
+    if not (math.isfinite(dataset.regularization.weight) and dataset.regularization.weight > 0):
+        yield f"dataset.regularization.weight={dataset.regularization.weight} is not above 0"
+    for name, choice, choices in (
+        ("trigger_policy", dataset.trigger_policy, TRIGGER_POLICIES),
+        ("masked_loss", dataset.masked_loss, MASKED_LOSSES),
+        ("on_error", dataset.on_error, ON_ERROR),
+    ):
+        if choice not in choices:
+            yield f"dataset.{name}={choice} is not one of {', '.join(choices)}"
+    if dataset.trigger is not None and not dataset.trigger.strip():
+        yield "dataset.trigger is empty; give a word, or null for none"
+
+
+def _without_effect(dataset: PictureDataset) -> Iterator[str]:
+    if dataset.trigger is None and dataset.trigger_policy != "prepend":
+        yield f"dataset.trigger_policy={dataset.trigger_policy} has no effect without dataset.trigger"
+    if not dataset.shuffle_tags and (dataset.caption_variants, dataset.keep_first) != (8, 1):
+        yield "dataset.caption_variants and .keep_first have no effect without dataset.shuffle_tags=true"
+    if dataset.masked_loss == "none" and dataset.unmasked_weight:
+        yield f"dataset.unmasked_weight={dataset.unmasked_weight} has no effect without dataset.masked_loss"
+    if dataset.regularization.root is None and dataset.regularization != Regularization():
+        yield "dataset.regularization.weight and .ratio have no effect without dataset.regularization.root"
+    elif dataset.regularization.root is not None and not dataset.regularization.ratio:
+        yield "dataset.regularization.ratio=0 shows no regularisation picture; set its root to null instead"

@@ -1,0 +1,38 @@
+"""The packed emoji as arrays: one 64x64 RGBA tile per name and picture set."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+TILE = 64
+COLUMNS = 20
+FOLDER = Path(__file__).parent
+
+
+@functools.cache
+def names() -> tuple[str, ...]:
+    """All emoji names, in the order of the atlas."""
+    return tuple(entry["name"] for entry in json.loads((FOLDER / "names.json").read_text(encoding="utf-8")))
+
+
+@functools.cache
+def _indices() -> dict[str, int]:
+    return {name: index for index, name in enumerate(names())}
+
+
+@functools.cache
+def _atlas(picture_set: str) -> np.ndarray:
+    with Image.open(FOLDER / f"{picture_set}.png") as file:
+        return np.asarray(file.convert("RGBA"))
+
+
+def tile(name: str, *, picture_set: str) -> Image.Image:
+    """The emoji `name` as drawn by `noto` or `twemoji`, RGBA."""
+    y, x = divmod(_indices()[name], COLUMNS)
+    pixels = _atlas(picture_set)[y * TILE : (y + 1) * TILE, x * TILE : (x + 1) * TILE]
+    return Image.fromarray(pixels)

@@ -1,0 +1,92 @@
+"""Things to teach the nano twin, with a truth for every held-out caption: fixed splits, chosen by hash.
+
+A concept is a look under a trigger word. It is learnt from `train` and asked for on the names of `held_out`, which
+`train` never shows; `regularization` and `no_trigger` are Noto pictures without the word.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image
+
+from loralab.data.emoji.atlas import names
+from loralab.data.emoji.render import render
+from loralab.data.emoji.spec import EmojiSpec, is_seen, variations
+from loralab.errors import UserError
+from loralab.files import atomic_write
+
+Item = TypeVar("Item", str, EmojiSpec)
+STYLE_OF = {"emoji_linocut": "linocut", "emoji_twemoji": "twemoji"}
+NUM_TRAIN, NUM_REGULARIZATION, NUM_NO_TRIGGER = 70, 70, 64
+PLAIN_SHARE = 2  # one picture in two has every attribute at its default
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Concept:
+    """A look to learn.
+
+    Attributes:
+        name: as in `dataset=...`.
+        trigger: the word that asks for the look.
+        train: pictures to learn from.
+        held_out: captions to be asked, of emoji that are not in `train`; the answer is `render(spec)`.
+        regularization: Noto pictures without the trigger, to be learnt beside `train` so that the base stays.
+        no_trigger: Noto captions to see whether it stayed; half of their emoji are in `train`.
+    """
+
+    name: str
+    trigger: str
+    train: tuple[EmojiSpec, ...]
+    held_out: tuple[EmojiSpec, ...]
+    regularization: tuple[EmojiSpec, ...]
+    no_trigger: tuple[EmojiSpec, ...]
+
+
+@functools.cache
+def concept(name: str) -> Concept:
+    """The concept `emoji_linocut` or `emoji_twemoji`."""
+    if name not in STYLE_OF:
+        raise UserError(f"dataset={name}: there is no such emoji concept; choose one of {', '.join(STYLE_OF)}.")
+    style, order = STYLE_OF[name], _shuffled(names(), salt="concept")
+    learnt, asked = order[:NUM_TRAIN], order[NUM_TRAIN:]
+    regularization, others = asked[:NUM_REGULARIZATION], asked[NUM_REGULARIZATION:]
+    half = NUM_NO_TRIGGER // 2
+    return Concept(
+        name=name,
+        trigger=style,
+        train=tuple(_pick(learnt, style=style, salt="train")),
+        held_out=tuple(_pick(asked, style=style, salt="held_out")),
+        regularization=tuple(_pick(regularization, style="noto", salt="regularization")),
+        no_trigger=tuple(_pick(learnt[:half] + others[:half], style="noto", salt="no_trigger")),
+    )
+
+
+def write_folder(concept_name: str, split: str, *, root: str | Path) -> Path:
+    """An ordinary picture folder of that split (`train`, `held_out`, ...): a PNG and a .txt caption for each picture."""
+    folder = Path(root) / concept_name / split
+    for spec in getattr(concept(concept_name), split):
+        stem = folder / spec.caption.replace(", ", "_").replace(" ", "-")
+        encoded = io.BytesIO()
+        Image.fromarray(render(spec)).save(encoded, format="PNG")
+        atomic_write(stem.with_suffix(".png"), encoded.getvalue())
+        atomic_write(stem.with_suffix(".txt"), spec.caption + "\n")
+    return folder
+
+
+def _pick(chosen: Iterable[str], *, style: str, salt: str) -> Iterator[EmojiSpec]:
+    """For each name one picture that the base has seen in Noto's style: plain for one in two, varied for the others."""
+    for index, name in enumerate(chosen):
+        seen = [spec for spec in variations(name) if is_seen(spec)]
+        varied = _shuffled(tuple(seen[1:]) or tuple(seen), salt=salt)
+        yield dataclasses.replace(varied[0] if index % PLAIN_SHARE else seen[0], style=style)
+
+
+def _shuffled(items: tuple[Item, ...], *, salt: str) -> tuple[Item, ...]:
+    return tuple(sorted(items, key=lambda item: hashlib.sha256(f"{salt}|{item}".encode()).digest()))

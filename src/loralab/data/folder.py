@@ -1,0 +1,119 @@
+"""A folder of pictures, with captions in .txt or .caption files beside them or in a manifest."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from loralab.data.captions import tidy
+from loralab.data.images import ENDINGS
+from loralab.data.manifest import NAMES, Line, Manifest, read_manifest
+from loralab.data.records import Entry, Listing, Problem
+from loralab.errors import UserError
+
+CAPTION_ENDINGS = (".txt", ".caption")
+MASK_FOLDER = "masks"
+MASK_ENDING = ".mask.png"
+NO_LINE = Line(caption=None, mask_path=None, weight=1.0, repeats=1)
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Reads pictures in a folder and in the folders below it.
+
+    A picture `a/b.jpg` takes its caption from a manifest (`metadata.jsonl` or `metadata.csv`, in `a` or above
+    it), else from `a/b.txt` or `a/b.caption`; its mask from the manifest, from `a/b.mask.png` or from
+    `masks/a/b.png` in the root. Hidden files and folders are passed over.
+    """
+
+    def read(self, root: str, *, cache_root: Path) -> Listing:
+        """Lists the pictures of a folder."""
+        folder = Path(root).expanduser()
+        if not folder.is_dir():
+            raise UserError(f"dataset.root={root} is not a folder. Give the folder that holds the pictures.")
+        files = sorted(_files(folder), key=lambda path: path.relative_to(folder).as_posix())
+        manifest = _joined(read_manifest(path) for path in files if path.name in NAMES)
+        pictures = [path for path in files if _is_picture(path)]
+        problems = [*manifest.problems, *_absent(manifest, pictures)]
+        entries = []
+        for path in pictures:
+            try:
+                entries.append(_entry(path, manifest.lines.get(path, NO_LINE), root=folder))
+            except ValueError as error:
+                problems.append(Problem(str(path), str(error)))
+        return Listing(tuple(entries), tuple(problems), tuple(_passed_over(files)))
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(root, followlinks=True):
+        hidden_masks = {MASK_FOLDER} if Path(parent) == root else set()
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in hidden_masks]
+        yield from (Path(parent) / name for name in names if not name.startswith("."))
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in ENDINGS and not path.name.lower().endswith(MASK_ENDING)
+
+
+def _joined(manifests: Iterator[Manifest]) -> Manifest:
+    whole = Manifest()
+    for manifest in manifests:
+        twice = [path for path in manifest.lines if path in whole.lines]
+        whole.problems.extend(manifest.problems)
+        whole.problems.extend(Problem(str(path), "is listed in two manifests") for path in twice)
+        whole.lines.update(manifest.lines)
+    return whole
+
+
+def _absent(manifest: Manifest, pictures: list[Path]) -> Iterator[Problem]:
+    present = set(pictures)
+    for path in manifest.lines:
+        if path not in present:
+            reason = (
+                "is not one of the known picture endings"
+                if path.exists()
+                else "is in the manifest but not there"
+            )
+            yield Problem(str(path), reason)
+
+
+def _entry(path: Path, line: Line, *, root: Path) -> Entry:
+    name = path.relative_to(root)
+    masks = (path.with_name(path.stem + MASK_ENDING), root / MASK_FOLDER / name.with_suffix(".png"))
+    return Entry(
+        path=path,
+        name=name.as_posix(),
+        caption=line.caption or _caption_beside(path),
+        mask_path=line.mask_path or next((mask for mask in masks if mask.is_file()), None),
+        weight=line.weight,
+        repeats=line.repeats,
+    )
+
+
+def _caption_beside(path: Path) -> str | None:
+    files = [path.with_suffix(ending) for ending in CAPTION_ENDINGS if path.with_suffix(ending).is_file()]
+    if len(files) > 1:
+        raise ValueError(f"has two captions, {files[0].name} and {files[1].name}; keep one")
+    if not files:
+        return None
+    try:
+        return tidy(files[0].read_text(encoding="utf-8-sig")) or None
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"its caption {files[0].name} is not UTF-8 ({error.reason} at byte {error.start})"
+        ) from error
+
+
+def _passed_over(files: list[Path]) -> Iterator[str]:
+    known = (*ENDINGS, *CAPTION_ENDINGS)
+    strange = Counter(
+        path.suffix.lower() for path in files if path.suffix.lower() not in known and path.name not in NAMES
+    )
+    if strange:
+        kinds = ", ".join(
+            f"{count} {ending or 'without ending'}" for ending, count in sorted(strange.items())
+        )
+        yield f"passed over {sum(strange.values())} files that are neither pictures nor captions: {kinds}"

@@ -1,0 +1,150 @@
+"""Opens every listed picture once: entries become records, or problems with the reason.
+
+What a picture's content alone decides (its size, that it decodes) is remembered below the cache folder under
+the content's hash, so that a second start reads the bytes but decodes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from loralab.data.images import load_alpha, load_mask, load_picture
+from loralab.data.progress import progress_bar
+from loralab.data.records import Entry, Problem, Record
+from loralab.files import atomic_write, sha256_file
+
+MASKED_LOSSES = ("none", "file", "alpha")
+FACTS_VERSION = 1
+MASK_ASPECT_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file's content alone decides.
+
+    Attributes:
+        width, height: pixels, upright; 0 for an alpha channel that is not there.
+        problem: why it cannot be used, empty where it can.
+    """
+
+    width: int = 0
+    height: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspector:
+    """Checks entries.
+
+    Attributes:
+        default_caption: for pictures without one; None makes them a problem.
+        masked_loss: where masks come from.
+        min_side: pictures with a shorter side are a problem.
+        cache_root: where facts are remembered.
+    """
+
+    default_caption: str | None
+    masked_loss: str
+    min_side: int
+    cache_root: Path
+
+    def inspect(self, entries: Sequence[Entry]) -> tuple[list[Record], list[Problem]]:
+        """Gives the records of good entries, in order, and the problems of the others."""
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            results = []
+            with progress_bar("check pictures", total=len(entries)) as bar:
+                for result in pool.map(self._checked, entries):
+                    results.append(result)
+                    bar.update()
+        records = [result for result in results if isinstance(result, Record)]
+        return records, [result for result in results if isinstance(result, Problem)]
+
+    def _checked(self, entry: Entry) -> Record | Problem:
+        try:
+            return self._record(entry)
+        except (OSError, ValueError) as error:
+            return Problem(_where(entry), str(error))
+
+    def _record(self, entry: Entry) -> Record:
+        caption = entry.caption or self.default_caption
+        if not caption:
+            raise ValueError(
+                "has no caption: write one beside it (.txt), or set dataset.caption for all that have none"
+            )
+        key = sha256_file(entry.path)
+        facts = self._facts(entry.path, key, kind="picture")
+        if min(facts.width, facts.height) < self.min_side:
+            raise ValueError(f"is too small: {facts.width}x{facts.height}, dataset.min_side={self.min_side}")
+        return Record(
+            key=key,
+            path=entry.path,
+            name=entry.name,
+            caption=caption,
+            width=facts.width,
+            height=facts.height,
+            mask_path=self._mask_path(entry, key=key, facts=facts),
+            weight=entry.weight,
+            repeats=entry.repeats,
+        )
+
+    def _mask_path(self, entry: Entry, *, key: str, facts: Facts) -> Path | None:
+        if self.masked_loss == "alpha":
+            return entry.path if self._facts(entry.path, key, kind="alpha").width else None
+        if self.masked_loss == "none" or entry.mask_path is None:
+            return None
+        mask = self._facts(entry.mask_path, sha256_file(entry.mask_path), kind="mask")
+        if abs(mask.width * facts.height / (mask.height * facts.width) - 1) > MASK_ASPECT_TOLERANCE:
+            sizes = f"{mask.width}x{mask.height}, the picture is {facts.width}x{facts.height}"
+            raise ValueError(f"its mask {entry.mask_path.name} has another shape: {sizes}")
+        return entry.mask_path
+
+    def _facts(self, path: Path, key: str, *, kind: Literal["picture", "mask", "alpha"]) -> Facts:
+        memo = self.cache_root / "facts" / f"{kind}-{FACTS_VERSION}" / key[:2] / f"{key}.json"
+        facts = _remembered(memo)
+        if facts is None:
+            facts = _seen(path, kind)
+            with contextlib.suppress(OSError):  # a read-only cache costs time, not the run
+                atomic_write(memo, json.dumps(asdict(facts)))
+        if facts.problem:
+            raise ValueError(facts.problem)
+        return facts
+
+
+def _remembered(memo: Path) -> Facts | None:
+    try:
+        return Facts(**json.loads(memo.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _seen(path: Path, kind: str) -> Facts:
+    try:
+        picture = _opened(path, kind)
+    except (OSError, Image.DecompressionBombError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # a file that cannot be read is no fact about its content
+        return Facts(problem=f"its {kind} cannot be decoded: {error}")
+    if picture is None:
+        return Facts()
+    if kind != "picture" and picture.getextrema()[1] == 0:
+        return Facts(problem=f"its {kind} is black everywhere: nothing would be learned from it")
+    return Facts(picture.width, picture.height)
+
+
+def _opened(path: Path, kind: str) -> Image.Image | None:
+    if kind == "alpha":
+        return load_alpha(path)
+    return load_mask(path) if kind == "mask" else load_picture(path)
+
+
+def _where(entry: Entry) -> str:
+    return f"{entry.name} ({entry.path})" if entry.name not in entry.path.as_posix() else str(entry.path)

@@ -1,0 +1,25 @@
+"""Looking at adapters and measuring them, always from the adapter file."""
+
+from loralab.evaluation.drawing import Drawing, Prompts
+from loralab.evaluation.features import FeatureNet
+from loralab.evaluation.previews import Previews, render
+from loralab.evaluation.sampler import draw
+from loralab.evaluation.scores import StyleScore, Truths
+from loralab.evaluation.settings import Evaluation
+from loralab.evaluation.style import Concept, StyleTest, emoji_concept, score_style
+
+__all__ = [
+    "Concept",
+    "Drawing",
+    "Evaluation",
+    "FeatureNet",
+    "Previews",
+    "Prompts",
+    "StyleScore",
+    "StyleTest",
+    "Truths",
+    "draw",
+    "emoji_concept",
+    "render",
+    "score_style",
+]

@@ -1,0 +1,127 @@
+"""What is looked at and measured once there is an adapter file."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from loralab.denoiser import Denoiser
+from loralab.evaluation.drawing import Drawing, Prompts
+from loralab.evaluation.features import FeatureNet
+from loralab.evaluation.previews import Previews, draw_columns, write_preview
+from loralab.evaluation.sampler import Progress
+from loralab.evaluation.style import Concept, StyleTest, score_style
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The parts of an evaluation; None leaves one out.
+
+    Attributes:
+        drawing: how pictures are drawn.
+        previews: pictures to look at.
+        style: figures, where the true pictures of held-out captions are known.
+    """
+
+    drawing: Drawing = field(default_factory=Drawing)
+    previews: Previews | None = None
+    style: StyleTest | None = None
+
+    def run(
+        self,
+        denoiser: Denoiser,
+        *,
+        adapter: Path,
+        folder: Path,
+        captions: Sequence[str],
+        concept: Concept | None = None,
+    ) -> dict[str, Any]:
+        """Draws and scores the adapter file; gives what `result.json` says about it.
+
+        The transformer is loaded afresh, so that the pictures are the file's and the text encoder never
+        stands beside it in memory.
+
+        Args:
+            denoiser: the base.
+            adapter: the adapter file.
+            folder: the run's folder; pictures go to `previews`, earlier adapters come from `snapshots`.
+            captions: for previews without prompts of their own, best those that training did not see.
+            concept: held-out captions with their true pictures, if known; they are previewed before
+                `captions`.
+        """
+        texts = self._previewed(captions, concept=concept)
+        scored = None if concept is None or self.style is None else concept.limited(self.style)
+        wanted = [*texts, *(scored.captions if scored else ())]
+        if not wanted:
+            return {}
+        denoiser.release("transformer")
+        prompts = self.drawing.encode(denoiser, list(dict.fromkeys(wanted)))
+        result: dict[str, Any] = {}
+        if texts:
+            grid = self._preview(
+                denoiser, adapter, folder=folder, prompts=prompts.select(texts), concept=concept
+            )
+            result["preview"] = grid.relative_to(folder).as_posix()
+        if scored is not None:
+            result["style"] = self._score(denoiser, adapter, concept=scored, prompts=prompts)
+        return result
+
+    def _previewed(self, captions: Sequence[str], *, concept: Concept | None) -> tuple[str, ...]:
+        if self.previews is None:
+            return ()
+        return self.previews.chosen(captions if concept is None else concept.held_out)
+
+    def _preview(
+        self, denoiser: Denoiser, adapter: Path, *, folder: Path, prompts: Prompts, concept: Concept | None
+    ) -> Path:
+        assert self.previews is not None
+        seeds = self.previews.seeds
+        snapshots = self.previews.spaced(sorted((folder / "snapshots").glob("*.safetensors")))
+        adapters = {**{path.stem: path for path in snapshots}, "adapter": adapter}
+        num_pictures = (len(adapters) + 1) * len(prompts.texts) * len(seeds)
+        with _bar("preview", num_pictures=num_pictures) as progress:
+            columns = draw_columns(
+                denoiser, adapters, prompts=prompts, seeds=seeds, drawing=self.drawing, progress=progress
+            )
+        truths = {} if concept is None else concept.pictures()
+        if truths.keys() >= set(prompts.texts):
+            columns["truth"] = tuple(truths[text] for text in prompts.texts for _ in seeds)
+        return write_preview(folder / "previews", columns, prompts=prompts.texts, seeds=seeds)
+
+    def _score(
+        self, denoiser: Denoiser, adapter: Path, *, concept: Concept, prompts: Prompts
+    ) -> dict[str, Any]:
+        assert self.style is not None
+        num_pictures = (2 * len(concept.held_out) + 3 * len(concept.no_trigger)) * len(self.style.seeds)
+        with _bar("score", num_pictures=num_pictures) as progress:
+            score = score_style(
+                denoiser,
+                adapter,
+                concept=concept,
+                prompts=prompts,
+                test=self.style,
+                drawing=self.drawing,
+                network=FeatureNet(),
+                progress=progress,
+            )
+        return score.to_dict()
+
+
+@contextlib.contextmanager
+def _bar(name: str, *, num_pictures: int) -> Iterator[Progress]:
+    """Shows how many pictures are drawn; sparse lines when the output is no terminal."""
+    interval = 0.2 if sys.stderr.isatty() else 15.0
+    with tqdm(
+        total=num_pictures, desc=name, unit="picture", mininterval=interval, maxinterval=interval
+    ) as bar:
+
+        def progress(count: int) -> None:
+            bar.update(count)
+
+        yield progress

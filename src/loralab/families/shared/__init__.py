@@ -1,0 +1,1 @@
+"""What families share: files, digests, loading, prompts, schedules, layer patterns. Knows no family."""

@@ -1,0 +1,25 @@
+"""The mathematics: paths, sigmas, shifts, noise and the solver. Imports torch and nothing of ours."""
+
+from loralab.flow.noise import seeded_noise, seeded_uniform
+from loralab.flow.path import clean_estimate, expand, interpolate, target_velocity
+from loralab.flow.shift import ConstantShift, Shift, TokenShift, shift_sigma
+from loralab.flow.sigmas import LogitNormal, Shifted, SigmaSampler, Uniform
+from loralab.flow.solver import euler
+
+__all__ = [
+    "ConstantShift",
+    "LogitNormal",
+    "Shift",
+    "Shifted",
+    "SigmaSampler",
+    "TokenShift",
+    "Uniform",
+    "clean_estimate",
+    "euler",
+    "expand",
+    "interpolate",
+    "seeded_noise",
+    "seeded_uniform",
+    "shift_sigma",
+    "target_velocity",
+]

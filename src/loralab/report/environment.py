@@ -1,0 +1,35 @@
+"""Which versions and which machine a run had."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+
+from loralab.files import atomic_write
+
+PACKAGES = ("loralab", "torch", "diffusers", "transformers", "peft", "lightning", "safetensors")
+
+
+def record_environment(folder: Path) -> Path:
+    """Writes `environment.json` into the run's folder; returns its path."""
+    import torch
+
+    facts = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu_cores": str(os.cpu_count()),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        **{name: importlib.metadata.version(name) for name in PACKAGES if _is_installed(name)},
+    }
+    return atomic_write(folder / "environment.json", json.dumps(facts, indent=2) + "\n")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,61 @@
+"""Fits an objective: puts the callbacks around Lightning's trainer and says how the run ended."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+
+from loralab.training.interrupt import Interrupt
+
+log = logging.getLogger(__name__)
+QUIET = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda")
+EXPECTED = (
+    ".*does not have many workers.*",  # batches are read from the cache, which needs none
+    ".*`training_step` returned.*",
+    ".*treespec.*deprecated.*",  # inside lightning
+)
+
+
+def build_trainer(
+    factory: Callable[..., lightning.Trainer], *, num_steps: int, accumulate: int, loggers: Sequence[Any]
+) -> lightning.Trainer:
+    """Makes a trainer that counts optimizer steps and leaves bars, checkpoints and validation to our callbacks."""
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return factory(
+        max_steps=num_steps,
+        max_epochs=-1,
+        accumulate_grad_batches=accumulate,
+        logger=list(loggers),
+        log_every_n_steps=1,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+def fit(
+    trainer: lightning.Trainer,
+    module: lightning.LightningModule,
+    *,
+    loader: Any,
+    callbacks: Sequence[lightning.Callback],
+    resume_from: Path | None,
+) -> str | None:
+    """Trains to the last step or until a signal; returns the signal's name, or None when the run is complete."""
+    trainer.callbacks.extend(callbacks)
+    checkpoint = None if resume_from is None else str(resume_from)
+    with warnings.catch_warnings():
+        for message in EXPECTED:
+            warnings.filterwarnings("ignore", message=message)
+        trainer.fit(module, train_dataloaders=loader, ckpt_path=checkpoint, weights_only=True)
+    interrupts = [callback.received for callback in callbacks if isinstance(callback, Interrupt)]
+    return next((name for name in interrupts if name and trainer.global_step < trainer.max_steps), None)

@@ -1,0 +1,68 @@
+"""Measures the error on held-out pictures at fixed noise levels and fixed noise: comparable between runs, seeds and devices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning
+import torch
+
+from loralab.data.batch import Batch
+from loralab.objectives import FlowMatching
+
+
+class Validation(lightning.Callback):
+    """Logs `validation/loss` (mean over noise levels) and one metric per level, before the first step and every `every` steps."""
+
+    def __init__(self, batches: Sequence[Batch], *, levels: Sequence[float], every: int) -> None:
+        """Keeps the batches; without any it does nothing."""
+        self._batches = tuple(batches)
+        self._levels = tuple(levels)
+        self._every = every
+        self._measured_step = -1
+        self.history: list[tuple[int, float]] = []
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Measures the untrained adapter, which is the base."""
+        self._measured_step = trainer.global_step
+        if trainer.global_step == 0:
+            self.measure(trainer, pl_module)
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Measures when a step has ended that is a multiple of `every`, or the last."""
+        due = trainer.global_step % self._every == 0 or trainer.global_step == trainer.max_steps
+        if due and trainer.global_step != self._measured_step:
+            self._measured_step = trainer.global_step
+            self.measure(trainer, pl_module)
+
+    def measure(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Runs all batches without dropout and logs the means over pictures."""
+        if not self._batches:
+            return
+        assert isinstance(module, FlowMatching)
+        training = module.training
+        module.eval()
+        errors = [module.validation_errors(b.to(module.device), levels=self._levels) for b in self._batches]
+        module.train(training)
+        means = torch.cat(errors, 1).mean(1).tolist()
+        metrics = {f"validation/loss_sigma_{level:.2f}": mean for level, mean in zip(self._levels, means, strict=True)}
+        metrics["validation/loss"] = sum(means) / len(means)
+        self.history.append((trainer.global_step, metrics["validation/loss"]))
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keeps the history over a resume."""
+        return {"history": [list(entry) for entry in self.history]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the history up again."""
+        self.history = [(int(step), float(loss)) for step, loss in state_dict["history"]]

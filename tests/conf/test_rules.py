@@ -1,0 +1,111 @@
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from loralab.config import CONF, RULES, check, digest, resumed
+from loralab.errors import UserError
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+def test_the_default_command_passes_every_rule():
+    check(composed())
+
+
+@pytest.mark.parametrize("model", ["flux2_klein4b", "flux2_klein9b", "zimage_base", "zimage_turbo"])
+def test_every_real_model_trains_on_a_folder_with_its_recipe(model):
+    config = composed(f"model={model}", "dataset.root=photos/")
+
+    check(config)
+    assert config.adapter.rank == config.model.recipe.rank
+    assert config.adapter.alpha == config.adapter.rank
+    assert config.optimizer.lr == config.model.recipe.lr
+    assert config.steps == config.model.recipe.num_steps
+    assert list(config.dataset.resolutions) == [1024]
+
+
+def test_a_folder_without_a_root_asks_for_one():
+    with pytest.raises(UserError, match=r"dataset\.root must be given: add dataset\.root="):
+        check(composed("model=flux2_klein9b"))
+
+
+def test_a_choice_on_the_command_line_beats_the_models_own_dataset():
+    assert composed("dataset=folder", "dataset.root=x").dataset.root == "x"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("batch_size=0", "batch_size=0 must be a positive multiple of micro_batch_size"),
+        ("micro_batch_size=3", "batch_size=16 must be a positive multiple of micro_batch_size=3"),
+        ("steps=0", "steps=0 must be a whole number of at least 1"),
+        ("steps=1.5", "steps=1.5 must be a whole number"),
+        ("run.save_every=0", "run.save_every=0 must be a whole number"),
+        ("run.keep_snapshots=-1", "run.keep_snapshots=-1 must be at least 0"),
+        ("run.validation_sigmas=[0.5,1.0]", "1.0 must lie strictly between 0"),
+        ("ema_decay=1.0", "ema_decay=1.0 must be at least 0"),
+        ("optimizer.lr=-0.001", "optimizer.lr=-0.001 must be a positive number"),
+        ("optimizer.lr=fast", "optimizer.lr=fast must be a positive number"),
+    ],
+)
+def test_a_value_outside_its_rule_is_named_with_the_rule(override, message):
+    with pytest.raises(UserError) as caught:
+        check(composed(override))
+
+    assert message in str(caught.value)
+
+
+def test_a_distilled_klein_is_refused_as_a_base_and_can_be_allowed():
+    overrides = ["model=flux2_klein9b_distilled", "dataset.root=photos/"]
+
+    with pytest.raises(UserError, match="Train on model=flux2_klein9b and use the adapter on both"):
+        check(composed(*overrides))
+    check(composed(*overrides, "allow_distilled_base=true"))
+
+
+def test_all_broken_rules_are_reported_at_once():
+    with pytest.raises(UserError) as caught:
+        check(composed("steps=0", "ema_decay=2", "batch_size=-1"))
+
+    assert str(caught.value).count("\n  - ") == 3
+
+
+def test_every_rule_is_listed_once():
+    assert len(RULES) == len(set(RULES)) > 5
+
+
+def test_an_unknown_key_is_an_error():
+    with pytest.raises(HydraException, match="rnak"):
+        composed("adapter.rnak=4")
+
+
+def test_the_digest_sees_what_is_trained_and_not_where_it_is_kept():
+    assert digest(composed()) == digest(composed("cache_root=/elsewhere", "run.log_every=3"))
+    assert digest(composed()) != digest(composed("seed=1"))
+
+
+def test_a_resumed_command_is_the_runs_own_with_what_is_typed_on_top(tmp_path: Path):
+    folder = tmp_path / "with space, and ' quote"
+    folder.mkdir()
+    OmegaConf.save(OmegaConf.create(["steps=10", "adapter.rank=4"]), folder / "overrides.yaml")
+
+    arguments = resumed([f"run.resume={folder}", "steps=20"])
+
+    assert arguments[:3] == ["steps=10", "adapter.rank=4", "steps=20"]
+    assert composed(*arguments[:-1]).run.resume == str(folder)
+    assert composed(*arguments[:-1]).steps == 20
+
+
+def test_resuming_where_no_run_lives_says_so(tmp_path: Path):
+    with pytest.raises(UserError, match="no run lives there"):
+        resumed([f"run.resume={tmp_path}"])
+
+
+def test_a_command_without_resume_is_left_alone():
+    assert resumed(["steps=3"]) == ["steps=3"]

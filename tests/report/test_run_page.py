@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from loralab.evaluation.previews import write_preview
+from loralab.loggers import JsonlLogger
+from loralab.report import record_environment, write_run_page
+from loralab.report.curves import charts
+
+EVIL = "fox & hound <script>alert(1)</script>"
+
+
+def interval(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.01, "high": value + 0.01}
+
+
+def style_score() -> dict[str, object]:
+    compared = {"base": 0.4, "adapter": 0.1, "difference": interval(-0.3), "share_improved": interval(0.95)}
+    drift = {"adapter": interval(0.02), "other_seed": interval(0.1), "ratio": 0.2}
+    return {
+        "num_held_out": 40,
+        "num_no_trigger": 16,
+        "num_seeds": 1,
+        "pixel": compared,
+        "feature": compared,
+        "frechet": {"base": 12.5, "adapter": 3.5},
+        "drift_pixel": drift,
+        "drift_feature": drift,
+    }
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """What a finished run leaves."""
+    folder = tmp_path / "nano_klein" / "default" / "2026-11-23"
+    columns = {name: tuple(Image.new("RGB", (64, 64), name) for _ in range(2)) for name in ("red", "green")}
+    write_preview(folder / "previews", columns, prompts=[EVIL, "snail"], seeds=[0])
+    logger = JsonlLogger(folder / "metrics.jsonl")
+    for step in range(0, 101, 10):
+        logger.log_metrics({"train/loss": 1 / (1 + step), "train/learning_rate": 1e-3}, step=step)
+        logger.log_metrics({"validation/loss": 0.5, "validation/loss_sigma_0.10": float("nan")}, step=step)
+    (folder / "config.yaml").write_text("steps: 100\nadapter:\n  rank: 8\nmodel:\n  name: nano_klein\n")
+    (folder / "overrides.yaml").write_text("- steps=100\n- dataset.trigger='my word'\n")
+    (folder / "adapter.safetensors").write_bytes(b"0" * 2_345_678)
+    stages = {"train": {"wall_time_s": 88.1, "peak_memory_gib": 1.25}}
+    result = {"status": "finished", "steps": 100, "style": style_score(), "stages": stages}
+    (folder / "result.json").write_text(json.dumps(result))
+    record_environment(folder)
+    return folder
+
+
+class Page(HTMLParser):
+    """Collects tags with their attributes and all text; fails on tags that are not closed in order."""
+
+    VOID = ("meta", "img", "line", "polyline")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(html)
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_page_shows_result_previews_curves_cost_files_and_command(run_folder: Path) -> None:
+    path = write_run_page(run_folder)
+
+    page = Page(path.read_text())
+    assert path == run_folder / "report.html"
+    assert "75% nearer to their true pictures" in page.text
+    assert "python train.py steps=100 \"dataset.trigger='my word'\"" in page.text
+    assert all(fact in page.text for fact in ("88.1 s", "1.25 GiB", "2.3 MB", "adapter.rank", "torch"))
+    assert sum(tag == "svg" for tag, _ in page.tags) == 3
+    pictures = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert [attributes["alt"] for attributes in pictures] == [
+        f"{c}: {p}" for p in (EVIL, "snail") for c in ("red", "green")
+    ]
+
+
+def test_page_needs_no_other_file_and_runs_nothing(run_folder: Path) -> None:
+    html = write_run_page(run_folder).read_text()
+
+    addresses = re.findall(r'(?:src|href|url)\s*[=(]\s*"?([^">)]*)', html)
+    assert len(addresses) == 4
+    assert all(address.startswith("data:image/png;base64,") for address in addresses)
+    assert not any(tag in ("script", "link", "iframe") for tag, _ in Page(html).tags)
+    assert EVIL in Page(html).text
+
+
+def test_large_pictures_are_reduced_inside_the_page(run_folder: Path) -> None:
+    noise = Image.effect_noise((1024, 1024), 100)
+    columns = {"base": (noise,), "adapter": (noise,)}
+    write_preview(run_folder / "previews", columns, prompts=["noise"], seeds=[0])
+
+    html = write_run_page(run_folder).read_text()
+
+    assert "data:image/jpeg;base64," in html
+    assert len(html) < 1_500_000
+
+
+def test_page_of_a_run_that_failed_says_so(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(
+        json.dumps({"status": "diverged", "reason": "the loss became nan at step 7"})
+    )
+
+    page = Page(write_run_page(tmp_path).read_text())
+
+    assert "diverged: the loss became nan at step 7" in page.text
+
+
+def test_page_of_an_empty_folder_is_still_a_page(tmp_path: Path) -> None:
+    page = Page(write_run_page(tmp_path).read_text())
+
+    assert "no result.json" in page.text
+
+
+def test_page_without_a_style_score_tells_the_validation_loss(tmp_path: Path) -> None:
+    result = {"status": "finished", "steps": 50, "validation": [[0, 0.5], [50, 0.25]]}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+
+    assert (
+        "Validation loss 0.5000 before training, 0.2500 after 50 steps (-50.0%)."
+        in write_run_page(tmp_path).read_text()
+    )
+
+
+def test_curves_keep_every_point_inside_the_picture_and_skip_gaps() -> None:
+    lines = [{"step": step, "validation/loss": (step - 3) ** 2 * 1e-6 or None} for step in range(7)]
+
+    (chart,) = charts(lines)
+
+    points = [tuple(map(float, point.split(","))) for point in chart.lines[0].points.split()]
+    assert len(points) == 6
+    assert all(0 <= x <= 480 and 0 <= y <= 240 for x, y in points)
+    assert points[0][1] < points[1][1], "the larger loss stands higher, at the smaller y"
+    assert 3 <= len(chart.y_ticks) <= 8
+    assert "from 9e-06 to 9e-06" in chart.summary
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0], [5.0, 5.0], [-1.0, 1.0], [1e-12, 1e12]])
+def test_curves_of_strange_ranges_can_be_drawn(values: list[float]) -> None:
+    (chart,) = charts([{"step": step, "some/metric": value} for step, value in enumerate(values)])
+
+    assert chart.title == "some/metric"
+    assert len(chart.y_ticks) >= 1

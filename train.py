@@ -1,0 +1,33 @@
+"""Trains one adapter: composes the configuration, then runs it. `python train.py --help` shows everything that can be set."""
+
+import logging
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from loralab.config import resumed
+from loralab.errors import UserError
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="train")
+def main(config: DictConfig) -> None:
+    """Runs what was composed; a user's mistake is one message, not a stack trace."""
+    from loralab.run import run
+
+    job = HydraConfig.get()
+    try:
+        run(config, root=Path(job.runtime.output_dir), overrides=list(job.overrides.task))
+    except UserError as error:
+        logging.getLogger("loralab").error("%s", error)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    try:
+        sys.argv[1:] = resumed(sys.argv[1:])
+    except UserError as error:
+        sys.exit(f"{error}")
+    main()
