@@ -1,4 +1,4 @@
-"""Trains one adapter: composes the configuration, then runs it. `python train.py --help` shows everything that can be set."""
+"""Trains one adapter: composes the configuration, then runs it. `--help` shows everything that can be set."""
 
 import logging
 import sys

@@ -26,8 +26,18 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 KLEIN = {
-    "flux2_klein4b": {"num_layers": 5, "num_single_layers": 20, "num_attention_heads": 24, "joint_attention_dim": 7680},
-    "flux2_klein9b": {"num_layers": 8, "num_single_layers": 24, "num_attention_heads": 32, "joint_attention_dim": 12288},
+    "flux2_klein4b": {
+        "num_layers": 5,
+        "num_single_layers": 20,
+        "num_attention_heads": 24,
+        "joint_attention_dim": 7680,
+    },
+    "flux2_klein9b": {
+        "num_layers": 8,
+        "num_single_layers": 24,
+        "num_attention_heads": 32,
+        "joint_attention_dim": 12288,
+    },
 }
 TEXT_LAYERS = {"flux2_klein4b": 28, "flux2_klein9b": 28, "zimage_base": 3, "zimage_turbo": 3}
 SHIFT = {"zimage_turbo": 3.0, "zimage_base": 6.0}
@@ -46,11 +56,17 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["zimage_turbo", "flux2_klein4b"], choices=sorted(TEXT_LAYERS))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--models", nargs="+", default=["zimage_turbo", "flux2_klein4b"], choices=sorted(TEXT_LAYERS)
+    )
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--resolution", type=int, default=1024)
-    parser.add_argument("--tiny", action="store_true", help="tiny networks and 64 pixels: checks the path, not the size")
+    parser.add_argument(
+        "--tiny", action="store_true", help="tiny networks and 64 pixels: checks the path, not the size"
+    )
     parser.add_argument("--scratch", help="folder for weights and pictures (default: the system's)")
     parser.add_argument("--out", help="JSON file for the rows")
     parser.add_argument("overrides", nargs="*", help="more overrides for train.py, after --")
@@ -75,7 +91,11 @@ def _case(model: str, scratch: Path, arguments: argparse.Namespace) -> dict[str,
         return {"model": model, "failed": done.stderr[-2000:]}
     result = json.loads((run / "result.json").read_text())
     logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    step_times = sorted(row["train/seconds_per_step"] for row in logged if "train/seconds_per_step" in row and row["step"] > 10)
+    step_times = sorted(
+        row["train/seconds_per_step"]
+        for row in logged
+        if "train/seconds_per_step" in row and row["step"] > 10
+    )
     return {
         "model": model,
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
@@ -113,9 +133,15 @@ def _text(model: str, *, hidden_size: int) -> Any:
 
     return Qwen3ForCausalLM(
         Qwen3Config(
-            vocab_size=512, hidden_size=hidden_size, intermediate_size=256, num_hidden_layers=TEXT_LAYERS[model],
-            num_attention_heads=2, num_key_value_heads=1, head_dim=64, tie_word_embeddings=True,
-        )  # fmt: skip
+            vocab_size=512,
+            hidden_size=hidden_size,
+            intermediate_size=256,
+            num_hidden_layers=TEXT_LAYERS[model],
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=64,
+            tie_word_embeddings=True,
+        )
     )
 
 
@@ -190,7 +216,9 @@ def _reloaded(checkpoint: Path, adapter: Path, resolution: int) -> bool:
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     pipeline = DiffusionPipeline.from_pretrained(checkpoint, torch_dtype=dtype).to(device)
     pipeline.load_lora_weights(str(adapter.parent), weight_name=adapter.name)
-    drawn = pipeline("a cat", height=resolution, width=resolution, num_inference_steps=2, output_type="pt").images
+    drawn = pipeline(
+        "a cat", height=resolution, width=resolution, num_inference_steps=2, output_type="pt"
+    ).images
     loaded = bool(pipeline.get_active_adapters()) and bool(torch.isfinite(drawn).all())
     del pipeline
     shutil.rmtree(checkpoint)

@@ -2,8 +2,8 @@
 
     python bench/style_seeds.py --seeds 0 1 2 --out docs/style.json
 
-Every run is `python train.py dataset=<concept> seed=<seed>` with 200 held-out captions; distances and intervals are those
-of `result.json`. The table goes to the standard output.
+Every run is `python train.py dataset=<concept> seed=<seed>` with 200 held-out captions; distances and intervals are
+those of `result.json`. The table goes to the standard output.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ CONCEPTS = ("emoji_linocut", "emoji_twemoji")
 
 def main() -> None:
     """Runs what has no result yet, then prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--concepts", nargs="+", default=CONCEPTS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=ROOT / "outputs" / "style_seeds")
@@ -50,12 +52,25 @@ def _run(concept: str, seed: int, runs: Path) -> dict[str, Any]:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    lines = ["| concept | measure | base | adapter, by seed | mean change |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "| concept | measure | base | adapter, by seed | mean change |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for concept in dict.fromkeys(row["concept"] for row in rows):
         scores = [row["style"] for row in rows if row["concept"] == concept]
         for name in ("pixel", "feature"):
-            lines.append(_line(concept, f"{name} distance to the truth", [(s[name]["base"], s[name]["adapter"]) for s in scores]))
-        lines.append(_line(concept, "Fréchet distance", [(s["frechet"]["base"], s["frechet"]["adapter"]) for s in scores]))
+            lines.append(
+                _line(
+                    concept,
+                    f"{name} distance to the truth",
+                    [(s[name]["base"], s[name]["adapter"]) for s in scores],
+                )
+            )
+        lines.append(
+            _line(
+                concept, "Fréchet distance", [(s["frechet"]["base"], s["frechet"]["adapter"]) for s in scores]
+            )
+        )
         drift = ", ".join(f"{s['drift_feature']['ratio']:.2f}" for s in scores)
         lines.append(f"| {concept} | drift without trigger, as a share of another seed's | | {drift} | |")
     return "\n".join(lines)

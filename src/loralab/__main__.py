@@ -11,7 +11,7 @@ from loralab.errors import UserError
 COMMANDS = {
     "sample": "draw pictures with an adapter file: sample adapter=... prompt='a red fox'",
     "score": "measure an adapter on a concept whose truth is known: score adapter=... dataset=emoji_linocut",
-    "page": "write a finished run's HTML page again: page run=outputs/...",
+    "report": "write a run's HTML page again: report run=outputs/...",
 }
 
 
@@ -32,7 +32,9 @@ def main() -> None:
 
 def _usage() -> str:
     lines = [f"  {name:8} {meaning}" for name, meaning in COMMANDS.items()]
-    return "\n".join(["python -m loralab <command> key=value ...", *lines, "python train.py --help is about training."])
+    return "\n".join(
+        ["python -m loralab <command> key=value ...", *lines, "python train.py --help is about training."]
+    )
 
 
 if __name__ == "__main__":

@@ -54,7 +54,10 @@ def build(config: DictConfig) -> Experiment:
     check(config)
     groups = {
         "denoiser": model_arguments(config),
-        **{name: config[name] for name in ("dataset", "adapter", "memory", "objective", "optimizer", "schedule")},
+        **{
+            name: config[name]
+            for name in ("dataset", "adapter", "memory", "objective", "optimizer", "schedule")
+        },
         **{"trainer": config.trainer, "evaluation": config.evaluation, "loggers": config.logger},
     }
     return Experiment(**{name: _instantiated(name, group, instantiate) for name, group in groups.items()})
@@ -85,14 +88,16 @@ def digest(config: DictConfig) -> str:
 
 
 def resumed(arguments: list[str]) -> list[str]:
-    """Turns `run.resume=<folder>` into the run that lives there: its own overrides, then those typed now, into its own folder."""
+    """Turns `run.resume=<folder>` into the run that lives there: its own overrides, then those typed now."""
     folders = [argument.split("=", 1)[1] for argument in arguments if argument.startswith("run.resume=")]
     if not folders or folders[-1] in ("null", ""):
         return arguments
     folder = Path(folders[-1])
     saved = folder / "overrides.yaml"
     if not saved.is_file():
-        raise UserError(f"run.resume={folder}: no run lives there ({saved} is missing). Give the folder of a run.")
+        raise UserError(
+            f"run.resume={folder}: no run lives there ({saved} is missing). Give the folder of a run."
+        )
     overrides = [str(override) for override in OmegaConf.to_container(OmegaConf.load(saved)) or []]
     typed = [argument for argument in arguments if not argument.startswith("run.resume=")]
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
@@ -124,10 +129,14 @@ def _is_number(value: Any) -> bool:
 
 def _whole_batches(config: DictConfig) -> Iterator[str]:
     whole = isinstance(config.batch_size, int) and isinstance(config.micro_batch_size, int)
-    if not whole or min(config.batch_size, config.micro_batch_size) < 1 or config.batch_size % config.micro_batch_size:
+    if (
+        not whole
+        or min(config.batch_size, config.micro_batch_size) < 1
+        or config.batch_size % config.micro_batch_size
+    ):
         yield (
-            f"batch_size={config.batch_size} must be a positive multiple of micro_batch_size={config.micro_batch_size}; "
-            "set micro_batch_size to a divisor"
+            f"batch_size={config.batch_size} must be a positive multiple of "
+            f"micro_batch_size={config.micro_batch_size}; set micro_batch_size to a divisor"
         )
 
 
@@ -157,6 +166,20 @@ def _learning_rate(config: DictConfig) -> Iterator[str]:
         yield f"optimizer.lr={rate} must be a positive number"
 
 
+def _warmup(config: DictConfig) -> Iterator[str]:
+    if isinstance(config.steps, int) and config.schedule.warmup_steps >= config.steps:
+        warmup = f"schedule.warmup_steps={config.schedule.warmup_steps}"
+        yield f"{warmup} must be below steps={config.steps}; 0 is no warm-up"
+
+
+def _fitting_optimizer(config: DictConfig) -> Iterator[str]:
+    kind = config.optimizer._target_.rsplit(".", 1)[-1]
+    if kind == "adamw_schedule_free" and config.ema_decay:
+        yield f"ema_decay={config.ema_decay}: optimizer=schedule_free averages by itself; set ema_decay=0"
+    if kind == "Muon" and config.adapter.use_dora:
+        yield "optimizer=muon takes matrices only, and adapter=dora trains row lengths; choose optimizer=adamw"
+
+
 def _known_kind_of_base(config: DictConfig) -> Iterator[str]:
     if config.model.training_base not in ("allowed", "discouraged", "refused"):
         yield f"model.training_base={config.model.training_base} is none of allowed, discouraged, refused"
@@ -171,4 +194,14 @@ def _training_base(config: DictConfig) -> Iterator[str]:
         )
 
 
-RULES = (_whole_batches, _positive_counts, _levels_inside, _moving_average, _learning_rate, _known_kind_of_base, _training_base)
+RULES = (
+    _whole_batches,
+    _positive_counts,
+    _levels_inside,
+    _moving_average,
+    _learning_rate,
+    _warmup,
+    _fitting_optimizer,
+    _known_kind_of_base,
+    _training_base,
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class UserError(ValueError):
-    """A mistake in configuration, data or files: the message names the key or path, the value, the limit and the way out."""
+    """A mistake in configuration, data or files: the message names key or path, value, limit and the way out."""
 
 
 def joined(problems: list[str]) -> str:

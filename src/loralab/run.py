@@ -1,4 +1,4 @@
-"""One run, as the README tells it: read pictures, encode them once, train an adapter, draw with its file, write down what came out."""
+"""One run, as the README tells it: read and encode pictures, train an adapter, draw with its file, write it down."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from loralab.files import atomic_write
 from loralab.loggers import close_loggers, log_picture
 from loralab.memory import pick_device
 from loralab.objectives import FlowMatching
-from loralab.report import write_run_page
+from loralab.report import record_environment, write_run_page
 from loralab.training.density import draw_density
 from loralab.training.folder import RunFolder
 from loralab.training.interrupt import Interrupt
@@ -81,6 +81,7 @@ def _opened(config: DictConfig, *, root: Path, overrides: Sequence[str]) -> RunF
     typed = [override for override in overrides if not override.startswith("run.resume=")]
     atomic_write(folder.overrides, OmegaConf.to_yaml(OmegaConf.create(typed)))
     atomic_write(folder.config, OmegaConf.to_yaml(config, resolve=True))
+    record_environment(folder.root)
     log.info("run folder: %s", folder.root)
     return folder
 
@@ -108,24 +109,31 @@ def _trained(
     module = _objective(config, experiment)
     _show_density(module, encoded, loggers=loggers, folder=folder)
     snapshots, validation = _snapshots(config, experiment, folder), _validation(config, encoded)
-    accumulate = config.batch_size // config.micro_batch_size
-    trainer = build_trainer(experiment.trainer, num_steps=config.steps, accumulate=accumulate, loggers=loggers)
+    accumulate, interrupt = config.batch_size // config.micro_batch_size, Interrupt()
+    trainer = build_trainer(
+        experiment.trainer,
+        num_steps=config.steps,
+        accumulate=accumulate,
+        loggers=loggers,
+        callbacks=[
+            Randomness(),
+            StepLog(every=config.run.log_every),
+            validation,
+            interrupt,
+            snapshots,
+            Progress(),
+        ],
+    )
     loader = encoded.loader(
         micro_batch_size=config.micro_batch_size, num_micro_steps=config.steps * accumulate, seed=config.seed
     )
     try:
-        signal_name = fit(
-            trainer,
-            module,
-            loader=loader,
-            callbacks=[Randomness(), StepLog(every=config.run.log_every), validation, Interrupt(), snapshots, Progress()],
-            resume_from=folder.resume_point() if config.run.resume else None,
-        )
+        fit(trainer, module, loader=loader, resume_from=folder.resume_point() if config.run.resume else None)
     except TrainingDivergedError as error:
         raise _diverged(config, folder, error) from error
-    if signal_name:
-        _leave(folder, signal_name, step=trainer.global_step)
-    snapshots.export(denoiser.transformer, folder.adapter)
+    if interrupt.received and trainer.global_step < config.steps:
+        _leave(folder, interrupt.received, step=trainer.global_step)
+    atomic_write(folder.adapter, folder.snapshot(trainer.global_step).read_bytes())
     return {"steps": trainer.global_step, "adapted_modules": len(names), "validation": validation.history}
 
 
@@ -196,12 +204,20 @@ def _diverged(config: DictConfig, folder: RunFolder, error: TrainingDivergedErro
     kept = folder.snapshots()
     good = f"the last good snapshot is {kept[-1]}" if kept else "no snapshot had been written yet"
     atomic_write(folder.result, json.dumps({"status": "diverged", "reason": str(error)}, indent=2))
-    return UserError(f"{error}; {good}. Lower optimizer.lr={config.optimizer.get('lr')}, or add schedule.warmup_steps.")
+    write_run_page(folder.root)
+    return UserError(
+        f"{error}; {good}. Lower optimizer.lr={config.optimizer.get('lr')}, or add schedule.warmup_steps."
+    )
 
 
 def _leave(folder: RunFolder, signal_name: str, *, step: int) -> None:
     atomic_write(folder.result, json.dumps({"status": "interrupted", "steps": step}, indent=2))
-    log.warning("stopped by %s after step %d; continue with: python train.py run.resume='%s'", signal_name, step, folder.root)
+    log.warning(
+        "stopped by %s after step %d; continue with: python train.py run.resume='%s'",
+        signal_name,
+        step,
+        folder.root,
+    )
     sys.exit(128 + signal.Signals[signal_name].value)
 
 

@@ -221,7 +221,7 @@ LAYER = "transformer.single_transformer_blocks.0.attn.to_out"
         (lambda t: t.update({f"{LAYER}.lora_B.weight": torch.ones(32, 5)}), r"must be \[rank, in\] and \[out, rank\]"),
         (lambda t: t.update({f"{LAYER}.lora_A.weight": torch.ones(4, 128).long()}), "int64, not floating point"),
         (lambda t: t.update({f"{LAYER}.lora_A.weight": torch.full((4, 128), torch.nan)}), "NaN or infinity"),
-        (lambda t: t.update({f"{LAYER}.lora_{x}.weight": torch.ones(*shape) 
+        (lambda t: t.update({f"{LAYER}.lora_{x}.weight": torch.ones(*shape)
                              for x, shape in (("A", (0, 128)), ("B", (32, 0)))}),
          r"must be \[rank, in\]"),
         (lambda t: t.update({f"{LAYER}.alpha": torch.ones(2)}), r"alpha is \(2,\), not one number"),

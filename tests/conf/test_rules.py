@@ -52,6 +52,8 @@ def test_a_choice_on_the_command_line_beats_the_models_own_dataset():
         ("ema_decay=1.0", "ema_decay=1.0 must be at least 0"),
         ("optimizer.lr=-0.001", "optimizer.lr=-0.001 must be a positive number"),
         ("optimizer.lr=fast", "optimizer.lr=fast must be a positive number"),
+        ("schedule.warmup_steps=300", "schedule.warmup_steps=300 must be below steps=300"),
+        ("model.training_base=perhaps", "model.training_base=perhaps is none of allowed"),
     ],
 )
 def test_a_value_outside_its_rule_is_named_with_the_rule(override, message):
@@ -67,6 +69,16 @@ def test_a_distilled_klein_is_refused_as_a_base_and_can_be_allowed():
     with pytest.raises(UserError, match="Train on model=flux2_klein9b and use the adapter on both"):
         check(composed(*overrides))
     check(composed(*overrides, "allow_distilled_base=true"))
+
+
+def test_two_averages_at_once_are_refused():
+    with pytest.raises(UserError, match="averages by itself"):
+        check(composed("optimizer=schedule_free", "ema_decay=0.99"))
+
+
+def test_an_optimizer_of_matrices_is_refused_for_an_adapter_with_vectors():
+    with pytest.raises(UserError, match="takes matrices only"):
+        check(composed("optimizer=muon", "adapter=dora"))
 
 
 def test_all_broken_rules_are_reported_at_once():

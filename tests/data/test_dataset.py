@@ -59,7 +59,11 @@ def test_a_setting_without_effect_is_refused(tmp_path: Path, settings: dict[str,
         ({"masked_loss": "file"}, "dataset.masked_loss=file has no effect"),
         ({"masked_loss": "alpha"}, "dataset.masked_loss=alpha has no effect"),
         ({"repeats": {"closeup/*": 2}}, "no picture's name matches 'closeup/*'"),
-        ({"resolutions": [8]}, "8 is below 16, the smallest side of this model"),
+        (
+            {"resolutions": [64, 8]},
+            "dataset.resolutions=[64, 8]: 8 is below 16, the smallest side of this model",
+        ),
+        ({"regularization": Regularization(root="gone")}, "dataset.regularization.root=gone is not a folder"),
     ],
 )
 def test_a_setting_that_these_pictures_leave_without_effect_is_refused(

@@ -29,4 +29,4 @@ def test_a_concept_is_a_data_set_like_any_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize("root", ["emoji_linocut/no_such_split", "emoji_linocut", "no_such_concept/train"])
 def test_what_there_is_not_is_an_error_that_names_it(tmp_path: Path, root: str) -> None:
     with pytest.raises(UserError, match=root.split("/")[0]):
-        EmojiSource().read(root, cache_root=tmp_path)
+        EmojiSource().read(root, key="dataset.root", cache_root=tmp_path)

@@ -13,7 +13,7 @@ from loralab.errors import UserError
 
 
 def read(root: Path) -> Listing:
-    return FolderSource().read(str(root), cache_root=root.parent / "cache")
+    return FolderSource().read(str(root), key="dataset.root", cache_root=root.parent / "cache")
 
 
 def reasons(listing: Listing) -> str:

@@ -116,6 +116,14 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path)
         dataset(root, source=HubSource()).collect(16)
 
 
+def test_a_cache_that_cannot_be_written_is_one_error_and_no_problem_of_every_row(tmp_path: Path) -> None:
+    root = save_parquet(tmp_path / "set", {"image": pictures(tmp_path / "p"), "text": ["a", "b", "c"]})
+    (tmp_path / "file").write_text("not a folder")
+
+    with pytest.raises(UserError, match=r"^dataset\.cache_root: .* cannot be written"):
+        dataset(root, source=HubSource(), cache_root=tmp_path / "file").collect(16)
+
+
 def test_a_set_that_cannot_be_reached_is_an_error_that_quotes_the_key(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"dataset\.root=nobody/nothing \(split train\) cannot be loaded"):
-        HubSource().read("nobody/nothing", cache_root=tmp_path)
+        HubSource().read("nobody/nothing", key="dataset.root", cache_root=tmp_path)

@@ -9,9 +9,9 @@ from loralab.evaluation.intervals import mean_interval, share_interval
 def test_bootstrap_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
     source = np.random.default_rng(0)
 
-    intervals = [mean_interval(source.normal(1.0, 2.0, 40).tolist(), num_resamples=400) for _ in range(100)]
+    intervals = [mean_interval(source.normal(1.0, 2.0, 40).tolist(), num_resamples=200) for _ in range(50)]
 
-    assert 88 <= sum(found.low <= 1.0 <= found.high for found in intervals) <= 99
+    assert 43 <= sum(found.low <= 1.0 <= found.high for found in intervals) < 50
 
 
 def test_interval_holds_the_mean_and_repeats_itself() -> None:

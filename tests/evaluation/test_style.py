@@ -104,7 +104,7 @@ def test_evaluation_previews_and_scores_a_concept(
     klein: Flux2Klein, adapter_file: Path, tmp_path: Path
 ) -> None:
     evaluation = Evaluation(
-        drawing=Drawing(num_steps=1, guidance_scale=1.0, batch_size=16),
+        drawing=Drawing(num_steps=1, guidance_scale=1.0, height=96, width=96, batch_size=16),
         previews=Previews(num_prompts=2),
         style=StyleTest(num_held_out=3, num_no_trigger=2),
     )

@@ -6,7 +6,13 @@ import torch
 from loralab.flow import ConstantShift, LogitNormal, Shifted, TokenShift, Uniform, seeded_uniform, shift_sigma
 from loralab.flow.sigmas import density
 
-SAMPLERS = [Uniform(), LogitNormal(), LogitNormal(0.5, 1.0), Shifted(LogitNormal(), ConstantShift(3.0)), Shifted(Uniform(), TokenShift())]
+SAMPLERS = [
+    Uniform(),
+    LogitNormal(),
+    LogitNormal(0.5, 1.0),
+    Shifted(LogitNormal(), ConstantShift(3.0)),
+    Shifted(Uniform(), TokenShift()),
+]
 UNIFORM = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
 
 
@@ -15,7 +21,7 @@ def test_sigmas_rise_with_the_uniform_number_and_stay_inside(sampler):
     sigma = sampler.quantile(UNIFORM, num_tokens=1024)
 
     assert (sigma.diff() > 0).all()
-    assert 0 < sigma[0] and sigma[-1] < 1
+    assert sigma[0] > 0 and sigma[-1] < 1
 
 
 @pytest.mark.parametrize(
@@ -67,7 +73,9 @@ def test_seeded_numbers_depend_on_every_name_and_nothing_else():
 
     assert torch.equal(first, seeded_uniform(8, seed=3, stream="sigma", index=5))
     for other in ({"seed": 4}, {"stream": "noise"}, {"index": 6}):
-        assert not torch.equal(first, seeded_uniform(8, **{"seed": 3, "stream": "sigma", "index": 5, **other}))
+        assert not torch.equal(
+            first, seeded_uniform(8, **{"seed": 3, "stream": "sigma", "index": 5, **other})
+        )
 
 
 def test_a_batch_of_uniform_numbers_has_one_in_each_equal_interval():

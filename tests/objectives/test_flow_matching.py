@@ -41,7 +41,9 @@ def objective(denoiser: Flux2Klein, *, seed: int = 0, lr: float = 3e-2) -> FlowM
     )
 
 
-def batch(*, index: int = 0, weight: tuple[float, ...] = (1.0, 1.0), keys: tuple[str, ...] = ("a", "b")) -> Batch:
+def batch(
+    *, index: int = 0, weight: tuple[float, ...] = (1.0, 1.0), keys: tuple[str, ...] = ("a", "b")
+) -> Batch:
     source = torch.Generator().manual_seed(5)
     return Batch(
         latents=torch.randn((2, 16, 4, 4), generator=source),
@@ -104,7 +106,9 @@ def test_validation_noise_belongs_to_the_picture_and_not_to_the_run(module):
 
 
 def test_only_the_adapter_is_trained_and_kept_in_checkpoints(module):
-    trained = {id(p) for group in module.configure_optimizers()["optimizer"].param_groups for p in group["params"]}
+    trained = {
+        id(p) for group in module.configure_optimizers()["optimizer"].param_groups for p in group["params"]
+    }
     checkpoint = {"state_dict": module.state_dict()}
     module.on_save_checkpoint(checkpoint)
 

@@ -21,7 +21,9 @@ def save_pictures(folder: Path, *, count: int = 6, side: int = 64) -> Path:
     source = np.random.default_rng(0)
     for index in range(count):
         height = side if index % 3 else 2 * side
-        Image.fromarray(source.integers(0, 256, (height, side, 3), dtype=np.uint8)).save(folder / f"{index}.png")
+        Image.fromarray(source.integers(0, 256, (height, side, 3), dtype=np.uint8)).save(
+            folder / f"{index}.png"
+        )
         (folder / f"{index}.txt").write_text(f"picture number {index}")
     return folder
 

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from tests.training.runs import finished, logged, save_pictures, tiny_config
 
 RUN = (

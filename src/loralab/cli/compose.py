@@ -55,7 +55,9 @@ def require_match(config: DictConfig, path: Path) -> None:
         return
     family = str(config.model._target_).rsplit(".", 2)[-2]
     if metadata.family != family:
-        raise UserError(f"adapter={path} belongs to family {metadata.family}, model={config.model.name} is of {family}")
+        raise UserError(
+            f"adapter={path} belongs to family {metadata.family}, model={config.model.name} is of {family}"
+        )
 
 
 def _model_of_adapter(arguments: Sequence[str]) -> list[str]:
@@ -66,5 +68,7 @@ def _model_of_adapter(arguments: Sequence[str]) -> list[str]:
     metadata = read_metadata(path) if path not in ("", "null") else None
     if metadata is None:
         models = ", ".join(sorted(file.stem for file in (CONF / "model").glob("*.yaml")))
-        raise UserError(f"model=... must be given, for no adapter file says which one; known models: {models}")
+        raise UserError(
+            f"model=... must be given, for no adapter file says which one; known models: {models}"
+        )
     return [f"model={metadata.model}"]

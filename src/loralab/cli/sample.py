@@ -21,7 +21,9 @@ def main(arguments: Sequence[str]) -> None:
     config = composed("sample", arguments)
     adapter = None if config.adapter is None else Path(config.adapter)
     if adapter is None and not config.beside_base:
-        raise UserError("beside_base=false without an adapter draws nothing: give adapter=... or leave beside_base=true")
+        raise UserError(
+            "beside_base=false without an adapter draws nothing: give adapter=... or leave beside_base=true"
+        )
     if adapter is not None:
         require_match(config, adapter)
     prompts = list(config.prompt) if isinstance(config.prompt, ListConfig) else [str(config.prompt)]

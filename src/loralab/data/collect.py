@@ -13,7 +13,7 @@ from loralab.data.buckets import buckets_of, enlargement, nearest
 from loralab.data.captions import PLACEHOLDER, CaptionRules
 from loralab.data.images import cropped_share
 from loralab.data.inspect import Inspector
-from loralab.data.records import Bucket, Problem, Record, Source
+from loralab.data.records import Bucket, Problem, Record, Source, UnusableError
 from loralab.errors import UserError, joined
 
 SHOWN_PROBLEMS = 50
@@ -108,14 +108,14 @@ class Reader:
 
     def read(self, root: str, *, rules: CaptionRules, repeats: Mapping[str, int], key: str) -> Reading:
         """Reads one root; `key` is the setting that named it."""
-        listing = self.source.read(root, cache_root=self.cache_root)
+        listing = self.source.read(root, key=key, cache_root=self.cache_root)
         opened, problems = self.inspector.inspect(listing.entries)
         records = []
         for record in _repeated(opened, repeats):
             try:
                 sized = dataclasses.replace(record, buckets=self._buckets(record))
                 records.append(dataclasses.replace(sized, prompts=_prompts(sized, rules)))
-            except ValueError as error:
+            except UnusableError as error:
                 problems.append(Problem(str(record.path), str(error)))
         problems = [*listing.problems, *problems]
         if not records:
@@ -132,7 +132,7 @@ class Reader:
         fitting = [bucket for bucket in wanted if enlargement(bucket, **size) <= self.max_upscale + 1e-9]
         if not fitting:
             smallest = min(wanted, key=lambda bucket: enlargement(bucket, **size))
-            raise ValueError(
+            raise UnusableError(
                 f"is too small: {record.width}x{record.height} would be enlarged "
                 f"{enlargement(smallest, **size):.2f} times for {smallest}; dataset.max_upscale={self.max_upscale}. "
                 "Add a smaller number to dataset.resolutions, or take it out"
@@ -179,7 +179,7 @@ def _repeated(records: Sequence[Record], repeats: Mapping[str, int]) -> Iterator
 
 def _prompts(record: Record, rules: CaptionRules) -> tuple[str, ...]:
     if rules.trigger is None and PLACEHOLDER in record.caption:
-        raise ValueError(
+        raise UnusableError(
             f"its caption says {PLACEHOLDER}, but no trigger word stands for it here: set dataset.trigger "
             "(regularisation pictures have none)"
         )

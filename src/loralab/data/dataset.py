@@ -85,7 +85,7 @@ class PictureDataset:
     flip: bool = False
     masked_loss: str = "none"
     unmasked_weight: float = 0.0
-    repeats: Mapping[str, int] = field(default_factory=dict)
+    repeats: Mapping[str, int] | None = None
     validation_fraction: float = 0.0
     regularization: Regularization = field(default_factory=Regularization)
     on_error: str = "stop"
@@ -102,7 +102,7 @@ class PictureDataset:
             UserError: pictures cannot be used and `on_error` is `stop`, none can, or a setting has no effect.
         """
         reader = self._reader(size_multiple)
-        main = reader.read(self.root, rules=self._rules(), repeats=self.repeats, key="dataset.root")
+        main = reader.read(self.root, rules=self._rules(), repeats=self.repeats or {}, key="dataset.root")
         others = self._regularization(reader)
         problems = (*main.problems, *others.problems)
         if self.on_error == "stop":
@@ -217,7 +217,7 @@ def _out_of_range(dataset: PictureDataset) -> Iterator[str]:
         ("num_workers", dataset.num_workers, 0),
         ("keep_first", dataset.keep_first, 0),
         ("caption_variants", dataset.caption_variants, 2),
-        *((f"repeats[{pattern}]", count, 1) for pattern, count in dataset.repeats.items()),
+        *((f"repeats[{pattern}]", count, 1) for pattern, count in (dataset.repeats or {}).items()),
     ):
         if not number >= least:
             yield f"dataset.{name}={number} is below {least:g}"

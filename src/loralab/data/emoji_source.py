@@ -17,7 +17,7 @@ SPLITS = ("train", "regularization", "held_out")
 class EmojiSource:
     """Draws one split of a concept; a root reads `<concept>/<split>`, for example `emoji_linocut/train`."""
 
-    def read(self, root: str, *, cache_root: Path) -> Listing:
+    def read(self, root: str, *, key: str, cache_root: Path) -> Listing:
         """Lists the pictures of a split, drawn into the cache folder as BMP, bytes that no library varies."""
         from PIL import Image
 
@@ -27,7 +27,7 @@ class EmojiSource:
         name, _, split = root.partition("/")
         if split not in SPLITS:
             known = ", ".join(f"{name}/{known}" for known in SPLITS)
-            raise UserError(f"dataset.root={root} names no split of {name}; known are {known}.")
+            raise UserError(f"{key}={root} names no split of {name}; known are {known}.")
         chosen = concept(name)
         parts = (chosen.train, chosen.regularization, chosen.held_out)
         entries = []

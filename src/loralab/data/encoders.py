@@ -13,7 +13,10 @@ from torch import Tensor
 class Encoders(Protocol):
     """Text encoder and VAE of a model, loaded at first use."""
 
-    size_multiple: int
+    @property
+    def size_multiple(self) -> int:
+        """Picture sides must be multiples of this many pixels."""
+        ...
 
     def prompt_fingerprint(self) -> str:
         """Hex digest of everything that prompt embeddings depend on besides the prompt."""

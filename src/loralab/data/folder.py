@@ -11,7 +11,7 @@ from pathlib import Path
 from loralab.data.captions import tidy
 from loralab.data.images import ENDINGS
 from loralab.data.manifest import NAMES, Line, Manifest, read_manifest
-from loralab.data.records import Entry, Listing, Problem
+from loralab.data.records import Entry, Listing, Problem, UnusableError
 from loralab.errors import UserError
 
 CAPTION_ENDINGS = (".txt", ".caption")
@@ -29,11 +29,11 @@ class FolderSource:
     `masks/a/b.png` in the root. Hidden files and folders are passed over.
     """
 
-    def read(self, root: str, *, cache_root: Path) -> Listing:
+    def read(self, root: str, *, key: str, cache_root: Path) -> Listing:
         """Lists the pictures of a folder."""
         folder = Path(root).expanduser()
         if not folder.is_dir():
-            raise UserError(f"dataset.root={root} is not a folder. Give the folder that holds the pictures.")
+            raise UserError(f"{key}={root} is not a folder. Give the folder that holds the pictures.")
         files = sorted(_files(folder), key=lambda path: path.relative_to(folder).as_posix())
         manifest = _joined(read_manifest(path) for path in files if path.name in NAMES)
         pictures = [path for path in files if _is_picture(path)]
@@ -42,7 +42,7 @@ class FolderSource:
         for path in pictures:
             try:
                 entries.append(_entry(path, manifest.lines.get(path, NO_LINE), root=folder))
-            except ValueError as error:
+            except UnusableError as error:
                 problems.append(Problem(str(path), str(error)))
         return Listing(tuple(entries), tuple(problems), tuple(_passed_over(files)))
 
@@ -96,13 +96,13 @@ def _entry(path: Path, line: Line, *, root: Path) -> Entry:
 def _caption_beside(path: Path) -> str | None:
     files = [path.with_suffix(ending) for ending in CAPTION_ENDINGS if path.with_suffix(ending).is_file()]
     if len(files) > 1:
-        raise ValueError(f"has two captions, {files[0].name} and {files[1].name}; keep one")
+        raise UnusableError(f"has two captions, {files[0].name} and {files[1].name}; keep one")
     if not files:
         return None
     try:
         return tidy(files[0].read_text(encoding="utf-8-sig")) or None
     except UnicodeDecodeError as error:
-        raise ValueError(
+        raise UnusableError(
             f"its caption {files[0].name} is not UTF-8 ({error.reason} at byte {error.start})"
         ) from error
 

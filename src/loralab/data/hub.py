@@ -10,7 +10,7 @@ from typing import Any
 
 from loralab.data.captions import tidy
 from loralab.data.manifest import positive_count, positive_number
-from loralab.data.records import Entry, Listing, Problem
+from loralab.data.records import Entry, Listing, Problem, UnusableError
 from loralab.data.stored import store_picture
 from loralab.errors import UserError
 
@@ -36,27 +36,27 @@ class HubSource:
     weight_column: str | None = None
     repeats_column: str | None = None
 
-    def read(self, root: str, *, cache_root: Path) -> Listing:
+    def read(self, root: str, *, key: str, cache_root: Path) -> Listing:
         """Lists the pictures of a data set given by hub id or local path."""
-        rows = self._rows(root)
+        rows = self._rows(root, key=key)
         entries, problems = [], []
         for number, row in enumerate(rows):
             where = f"{root}[{self.split}] row {number}"
             try:
                 entries.append(self._entry(row, name=f"row {number:08d}", folder=cache_root / "hub"))
-            except ValueError as error:
+            except UnusableError as error:
                 problems.append(Problem(where, str(error)))
         return Listing(tuple(entries), tuple(problems))
 
-    def _rows(self, root: str) -> Iterable[Mapping[str, Any]]:
+    def _rows(self, root: str, *, key: str) -> Iterable[Mapping[str, Any]]:
         from datasets import Image
 
-        data = self._loaded(root)
+        data = self._loaded(root, key=key)
         known = list(data.column_names)
-        for key, column in self._columns().items():
+        for use, column in self._columns().items():
             if column not in known:
                 raise UserError(
-                    f"dataset.source.{key}_column={column} is not a column of {root}[{self.split}]; "
+                    f"dataset.source.{use}_column={column} is not a column of {root}[{self.split}]; "
                     f"it has {', '.join(known)}."
                 )
         for column in filter(None, (self.image_column, self.mask_column)):
@@ -73,7 +73,7 @@ class HubSource:
         }
         return {key: column for key, column in named.items() if column is not None}
 
-    def _loaded(self, root: str) -> Any:
+    def _loaded(self, root: str, *, key: str) -> Any:
         from datasets import load_dataset
 
         local = Path(root).expanduser()
@@ -82,14 +82,14 @@ class HubSource:
             return load_dataset(where, self.name, split=self.split, revision=self.revision)
         except (OSError, ValueError, KeyError) as error:
             raise UserError(
-                f"dataset.root={root} (split {self.split}) cannot be loaded: {error} ({type(error).__name__}). "
+                f"{key}={root} (split {self.split}) cannot be loaded: {error} ({type(error).__name__}). "
                 "Give a local path, or a hub id that this machine can reach."
             ) from error
 
     def _entry(self, row: Mapping[str, Any], *, name: str, folder: Path) -> Entry:
         caption = row[self.caption_column] if self.caption_column else None
         if not isinstance(caption, str | None):
-            raise ValueError(f"caption={caption!r} in column {self.caption_column} is not text")
+            raise UnusableError(f"caption={caption!r} in column {self.caption_column} is not text")
         return Entry(
             path=_stored(row[self.image_column], folder=folder),
             name=name,
@@ -105,7 +105,7 @@ def _stored(cell: Mapping[str, Any] | None, *, folder: Path) -> Path:
     import fsspec
 
     if cell is None:
-        raise ValueError("has no picture")
+        raise UnusableError("has no picture")
     data = cell.get("bytes")
     if data is None:
         if Path(cell["path"]).is_file():

@@ -19,7 +19,7 @@ from PIL import Image
 
 from loralab.data.images import load_alpha, load_mask, load_picture
 from loralab.data.progress import progress_bar
-from loralab.data.records import Entry, Problem, Record
+from loralab.data.records import Entry, Problem, Record, UnusableError
 from loralab.files import atomic_write, sha256_file
 
 MASKED_LOSSES = ("none", "file", "alpha")
@@ -29,16 +29,14 @@ MASK_ASPECT_TOLERANCE = 0.02
 
 @dataclass(frozen=True)
 class Facts:
-    """What a file's content alone decides.
+    """What a good file's content alone decides.
 
     Attributes:
         width, height: pixels, upright; 0 for an alpha channel that is not there.
-        problem: why it cannot be used, empty where it can.
     """
 
-    width: int = 0
-    height: int = 0
-    problem: str = ""
+    width: int
+    height: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,19 +69,21 @@ class Inspector:
     def _checked(self, entry: Entry) -> Record | Problem:
         try:
             return self._record(entry)
-        except (OSError, ValueError) as error:
+        except (OSError, UnusableError) as error:
             return Problem(_where(entry), str(error))
 
     def _record(self, entry: Entry) -> Record:
         caption = entry.caption or self.default_caption
         if not caption:
-            raise ValueError(
+            raise UnusableError(
                 "has no caption: write one beside it (.txt), or set dataset.caption for all that have none"
             )
         key = sha256_file(entry.path)
         facts = self._facts(entry.path, key, kind="picture")
         if min(facts.width, facts.height) < self.min_side:
-            raise ValueError(f"is too small: {facts.width}x{facts.height}, dataset.min_side={self.min_side}")
+            raise UnusableError(
+                f"is too small: {facts.width}x{facts.height}, dataset.min_side={self.min_side}"
+            )
         return Record(
             key=key,
             path=entry.path,
@@ -104,7 +104,7 @@ class Inspector:
         mask = self._facts(entry.mask_path, sha256_file(entry.mask_path), kind="mask")
         if abs(mask.width * facts.height / (mask.height * facts.width) - 1) > MASK_ASPECT_TOLERANCE:
             sizes = f"{mask.width}x{mask.height}, the picture is {facts.width}x{facts.height}"
-            raise ValueError(f"its mask {entry.mask_path.name} has another shape: {sizes}")
+            raise UnusableError(f"its mask {entry.mask_path.name} has another shape: {sizes}")
         return entry.mask_path
 
     def _facts(self, path: Path, key: str, *, kind: Literal["picture", "mask", "alpha"]) -> Facts:
@@ -114,8 +114,6 @@ class Inspector:
             facts = _seen(path, kind)
             with contextlib.suppress(OSError):  # a read-only cache costs time, not the run
                 atomic_write(memo, json.dumps(asdict(facts)))
-        if facts.problem:
-            raise ValueError(facts.problem)
         return facts
 
 
@@ -129,14 +127,14 @@ def _remembered(memo: Path) -> Facts | None:
 def _seen(path: Path, kind: str) -> Facts:
     try:
         picture = _opened(path, kind)
-    except (OSError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # a file that cannot be read is no fact about its content
-        return Facts(problem=f"its {kind} cannot be decoded: {error}")
+            raise  # the file cannot be read; nothing is known about its content
+        raise UnusableError(f"its {kind} cannot be decoded: {error}") from error
     if picture is None:
-        return Facts()
+        return Facts(width=0, height=0)
     if kind != "picture" and picture.getextrema()[1] == 0:
-        return Facts(problem=f"its {kind} is black everywhere: nothing would be learned from it")
+        raise UnusableError(f"its {kind} is black everywhere: nothing would be learned from it")
     return Facts(picture.width, picture.height)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from loralab.data.captions import tidy
-from loralab.data.records import Problem
+from loralab.data.records import Problem, UnusableError
 
 NAMES = ("metadata.jsonl", "metadata.csv")
 COLUMNS = ("file_name", "text", "caption", "mask_file_name", "weight", "repeats")
@@ -80,25 +80,25 @@ def _take(manifest: Manifest, row: object, *, where: str, folder: Path) -> None:
     try:
         path, line = _line(row, folder=folder)
         if path in manifest.lines:
-            raise ValueError(f"{path.name} is listed twice")
+            raise UnusableError(f"{path.name} is listed twice")
         manifest.lines[path] = line
-    except ValueError as error:
+    except UnusableError as error:
         manifest.problems.append(Problem(where, str(error)))
 
 
 def _line(row: object, *, folder: Path) -> tuple[Path, Line]:
     if not isinstance(row, Mapping):
-        raise ValueError(f"not a JSON object ({row})")
+        raise UnusableError(f"not a JSON object ({row})")
     unknown = [str(column) for column in row if column not in COLUMNS]
     if unknown:
-        raise ValueError(f"unknown column {', '.join(unknown)}; known are {', '.join(COLUMNS)}")
+        raise UnusableError(f"unknown column {', '.join(unknown)}; known are {', '.join(COLUMNS)}")
     if "text" in row and "caption" in row:
-        raise ValueError("has both text and caption; keep one")
+        raise UnusableError("has both text and caption; keep one")
     if not row.get("file_name"):
-        raise ValueError("has no file_name")
+        raise UnusableError("has no file_name")
     caption, mask = row.get("text", row.get("caption")), row.get("mask_file_name")
     if not isinstance(caption, str | None):
-        raise ValueError(f"caption={caption!r} is not text")
+        raise UnusableError(f"caption={caption!r} is not text")
     return inside(folder, row["file_name"]), Line(
         caption=tidy(caption or "") or None,
         mask_path=inside(folder, mask) if mask else None,
@@ -111,11 +111,11 @@ def inside(folder: Path, name: object) -> Path:
     """Gives the path of `name` in `folder`.
 
     Raises:
-        ValueError: it is absolute or climbs out of the folder.
+        UnusableError: it is absolute or climbs out of the folder.
     """
     relative = PurePosixPath(str(name).replace("\\", "/"))
     if relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0]:
-        raise ValueError(f"{name} leaves the folder; paths are relative to {folder}")
+        raise UnusableError(f"{name} leaves the folder; paths are relative to {folder}")
     return folder / relative
 
 
@@ -123,14 +123,14 @@ def positive_number(value: object) -> float:
     """Gives a weight.
 
     Raises:
-        ValueError: it is not a finite number above 0.
+        UnusableError: it is not a finite number above 0.
     """
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         number = math.nan
     if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"weight={value!r} is not a number above 0")
+        raise UnusableError(f"weight={value!r} is not a number above 0")
     return number
 
 
@@ -138,9 +138,9 @@ def positive_count(value: object) -> int:
     """Gives a number of repeats.
 
     Raises:
-        ValueError: it is not a whole number of at least 1.
+        UnusableError: it is not a whole number of at least 1.
     """
     text = str(value)
     if isinstance(value, bool) or not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ValueError(f"repeats={value!r} is not a whole number of at least 1")
+        raise UnusableError(f"repeats={value!r} is not a whole number of at least 1")
     return int(text)

@@ -33,6 +33,10 @@ class Problem:
         return f"{self.where}: {self.reason}"
 
 
+class UnusableError(Exception):
+    """Why one picture cannot be used; becomes a Problem, while a UserError ends the run."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """A picture as a source lists it, not opened yet.
@@ -73,8 +77,8 @@ class Listing:
 class Source(Protocol):
     """Knows how to read one kind of picture collection; `root` says which one."""
 
-    def read(self, root: str, *, cache_root: Path) -> Listing:
-        """Lists the pictures of `root`; may keep files below `cache_root`."""
+    def read(self, root: str, *, key: str, cache_root: Path) -> Listing:
+        """Lists the pictures of `root`, which the setting `key` names; may keep files below `cache_root`."""
         ...
 
 

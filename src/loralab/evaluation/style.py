@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
+from torch.nn import functional
 
 from loralab.denoiser import Denoiser
 from loralab.errors import UserError
@@ -134,7 +135,8 @@ def score_style(
         drawing=drawing,
         progress=progress,
     )
-    return score_drawn(drawn, truths=concept.truths, num_seeds=len(test.seeds), network=network)
+    sized = _resized(drawn, size=concept.truths.styled.shape[-2:])
+    return score_drawn(sized, truths=concept.truths, num_seeds=len(test.seeds), network=network)
 
 
 def draw_concept(
@@ -174,6 +176,17 @@ def _repeated(prompts: Prompts, *, seeds: Sequence[int]) -> tuple[Prompts, list[
     count = len(prompts.texts)
     row_seeds = [seed * count + index for seed in seeds for index in range(count)]
     return prompts.select(prompts.texts * len(seeds)), row_seeds
+
+
+def _resized(drawn: Drawn, *, size: torch.Size) -> Drawn:
+    """Brings pictures to the size of the true ones, for models that draw larger."""
+    if drawn.held_out_base.shape[-2:] == size:
+        return drawn
+    parts = {
+        name: functional.interpolate(pixels, tuple(size), mode="bicubic", antialias=True).clamp(-1, 1)
+        for name, pixels in vars(drawn).items()
+    }
+    return Drawn(**parts)
 
 
 def _drawn_exactly(specs: Sequence[EmojiSpec]) -> Pixels:

@@ -1,4 +1,4 @@
-"""Random numbers that are a pure function of (seed, stream, index): the same on every device, in every trial, after a resume.
+"""Random numbers as a pure function of (seed, stream, index): the same on every device, in every trial, after a resume.
 
 Numbers are drawn on the CPU, since generators of different devices differ. `stream` names the purpose, so that two
 uses of one seed never share numbers.
@@ -26,7 +26,7 @@ def seeded_noise(shape: Sequence[int], *, seed: int, stream: str, index: int) ->
 
 
 def seeded_uniform(count: int, *, seed: int, stream: str, index: int) -> Float[Tensor, " count"]:
-    """Gives `count` stratified uniform numbers strictly inside (0, 1), fp32: one from each of `count` equal intervals, shuffled.
+    """Gives stratified uniform numbers strictly inside (0, 1), fp32: one from each of `count` equal intervals, shuffled.
 
     Stratification keeps every number uniform and makes a batch's sigmas cover the range (lower variance of the loss).
     """

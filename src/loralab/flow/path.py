@@ -25,7 +25,9 @@ def interpolate(
     return (1 - level) * latents + level * noise
 
 
-def target_velocity(latents: Float[Tensor, " b ..."], noise: Float[Tensor, " b ..."]) -> Float[Tensor, " b ..."]:
+def target_velocity(
+    latents: Float[Tensor, " b ..."], noise: Float[Tensor, " b ..."]
+) -> Float[Tensor, " b ..."]:
     """Gives what the network regresses: noise - data."""
     return noise - latents
 

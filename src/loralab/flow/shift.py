@@ -1,6 +1,6 @@
 """Moves sigmas towards noise, as pictures with more tokens need (Esser et al. 2024, arXiv:2403.03206, eq. 23).
 
-    sigma' = shift * sigma / (1 + (shift - 1) * sigma),    shift = exp(mu)
+sigma' = shift * sigma / (1 + (shift - 1) * sigma),    shift = exp(mu)
 """
 
 from __future__ import annotations

@@ -19,5 +19,7 @@ def pick_device(accelerator: str) -> torch.device:
         raise UserError(f"accelerator={accelerator} is none of {', '.join(ACCELERATORS)}")
     available = torch.cuda.is_available()
     if accelerator in ("cuda", "gpu") and not available:
-        raise UserError(f"accelerator={accelerator}: no CUDA device is usable here; accelerator=cpu is slow but works")
+        raise UserError(
+            f"accelerator={accelerator}: no CUDA device is usable here; accelerator=cpu is slow but works"
+        )
     return torch.device("cuda", 0) if available and accelerator != "cpu" else torch.device("cpu")

@@ -20,7 +20,7 @@ from loralab.data.emoji.spec import EmojiSpec, is_seen, variations
 from loralab.nano.vae import pixels
 from loralab.nano.words import MAX_SEQUENCE_LENGTH, RESERVED
 
-CHANGED_WEIGHTS = (0.30, 0.35, 0.22, 0.09, 0.04)
+CHANGED_WEIGHTS = (0.46, 0.36, 0.13, 0.04, 0.01)
 RESERVED_SHARE, EMPTY_SHARE = 0.15, 0.10
 
 
@@ -93,7 +93,9 @@ def measure_statistics(vae: Any, latents: Float[Tensor, " b c h w"]) -> None:
 
 def normalised(vae: Any, latents: Float[Tensor, " b c h w"]) -> Float[Tensor, " b c h w"]:
     """Latents with mean 0 and variance 1 per channel, as the transformer sees them."""
-    mean, variance = (stat.float().cpu().view(1, -1, 1, 1) for stat in (vae.bn.running_mean, vae.bn.running_var))
+    mean, variance = (
+        stat.float().cpu().view(1, -1, 1, 1) for stat in (vae.bn.running_mean, vae.bn.running_var)
+    )
     return (latents - mean) / torch.sqrt(variance + vae.config.batch_norm_eps)
 
 
@@ -108,7 +110,9 @@ def build_bank(vae: Any, tokenizer: Any) -> Bank:
         latents=latents,
         tokens=tuple(tuple(row) for row in tokens),
         weights=torch.from_numpy(share / share.sum()),
-        reserved=tuple(tokenizer([f" {word}" for word in RESERVED])["input_ids"][i][0] for i in range(len(RESERVED))),
+        reserved=tuple(
+            tokenizer([f" {word}" for word in RESERVED])["input_ids"][i][0] for i in range(len(RESERVED))
+        ),
         comma=tokenizer(",")["input_ids"][0],
         empty=tuple(tokenizer(" ")["input_ids"]),
     )

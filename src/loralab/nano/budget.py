@@ -34,7 +34,11 @@ class Budget:
 
     def learning_rate(self, step: int, *, peak: float, warmup_steps: int) -> float:
         """Linear warm-up over steps, then half a cosine over the budget down to 2 % of `peak`."""
-        return peak * min(1.0, (step + 1) / warmup_steps) * (0.02 + 0.49 * (1 + math.cos(math.pi * self.progress)))
+        return (
+            peak
+            * min(1.0, (step + 1) / warmup_steps)
+            * (0.02 + 0.49 * (1 + math.cos(math.pi * self.progress)))
+        )
 
     def due(self) -> bool:
         """Whether it is time to save; asking resets the wait."""

@@ -58,9 +58,13 @@ def build_networks(vocabulary_size: int) -> tuple[Any, Any]:
     return text, Flux2Transformer2DModel(**TRANSFORMER)
 
 
-def embed(text_encoder: Any, tokens: Int[Tensor, " b l"], *, mask: Int[Tensor, " b l"]) -> Float[Tensor, " b l d"]:
+def embed(
+    text_encoder: Any, tokens: Int[Tensor, " b l"], *, mask: Int[Tensor, " b l"]
+) -> Float[Tensor, " b l d"]:
     """The prompt embeddings that the pipeline would make of these tokens: three layers side by side."""
-    output = text_encoder.model(input_ids=tokens, attention_mask=mask, output_hidden_states=True, use_cache=False)
+    output = text_encoder.model(
+        input_ids=tokens, attention_mask=mask, output_hidden_states=True, use_cache=False
+    )
     return torch.cat([output.hidden_states[layer] for layer in TEXT_LAYERS], dim=-1)
 
 

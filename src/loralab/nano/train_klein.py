@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from loralab.nano.bank import TextBatch, build_bank
+from loralab.nano.bank import TextBatch
 from loralab.nano.budget import Budget
 from loralab.nano.klein import build_networks, embed, predict
 from loralab.nano.words import build_tokenizer
@@ -23,8 +23,16 @@ EMA_EVERY = 5
 
 
 def train_klein(
-    out: Path, *, minutes: float, batch_size: int, peak_lr: float, compiled: bool, optimizer_name: str = "adamw", seed: int = 0,
-    bank=None, max_steps=10**9
+    out: Path,
+    *,
+    minutes: float,
+    batch_size: int,
+    peak_lr: float,
+    compiled: bool,
+    optimizer_name: str = "adamw",
+    seed: int = 0,
+    bank=None,
+    max_steps=10**9,
 ) -> None:
     """Trains for `minutes` on the best device here, resuming from `out`; the state holds the averaged weights too."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -46,7 +54,9 @@ def train_klein(
             for group in optimizer.param_groups:
                 group["lr"] = budget.learning_rate(step, peak=group["peak"], warmup_steps=200)
         with torch.autocast(device.type, torch.bfloat16):
-            loss = loss_of(networks, latents.to(device), TextBatch(text.tokens.to(device), text.mask.to(device)))
+            loss = loss_of(
+                networks, latents.to(device), TextBatch(text.tokens.to(device), text.mask.to(device))
+            )
         loss.backward()
         norm = nn.utils.clip_grad_norm_(networks.parameters(), 1.0)
         if not torch.isfinite(norm):
@@ -59,7 +69,10 @@ def train_klein(
         if step % EMA_EVERY == 0:
             update_average(average, networks, step=step)
         if step % 50 == 0:
-            log.write(json.dumps({"step": step, "s": round(budget.spent_s), "loss": sum(recent) / len(recent)}) + "\n")
+            log.write(
+                json.dumps({"step": step, "s": round(budget.spent_s), "loss": sum(recent) / len(recent)})
+                + "\n"
+            )
             recent.clear()
         if budget.due() or budget.over:
             budget.save(state_of(step, networks, average, optimizers))
@@ -77,7 +90,11 @@ def klein_loss(networks: nn.ModuleList, latents: Tensor, text: TextBatch) -> Ten
 
 def build_optimizers(networks: nn.ModuleList, *, peak_lr: float, name: str) -> list[torch.optim.Optimizer]:
     if name == "adamw":
-        opts: list[Any] = [torch.optim.AdamW(networks.parameters(), peak_lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)]
+        opts: list[Any] = [
+            torch.optim.AdamW(
+                networks.parameters(), peak_lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True
+            )
+        ]
         opts[0].param_groups[0]["peak"] = peak_lr
         return opts
     hidden = [p for n, p in networks.named_parameters() if p.ndim == 2 and ("blocks." in n or "layers." in n)]
@@ -98,7 +115,9 @@ def update_average(average: nn.ModuleList, networks: nn.ModuleList, *, step: int
         mean.lerp_(value, share)
 
 
-def state_of(step: int, networks: nn.ModuleList, average: nn.ModuleList, optimizers: list[Any]) -> dict[str, Any]:
+def state_of(
+    step: int, networks: nn.ModuleList, average: nn.ModuleList, optimizers: list[Any]
+) -> dict[str, Any]:
     return {
         "step": step,
         "networks": networks.state_dict(),

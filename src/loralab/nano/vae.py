@@ -5,10 +5,9 @@ loss = |r - x| + (r - x)^2 / 2 + 2e-6 KL, means over pixels and the KL summed ov
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from loralab.data.emoji.atlas import names
+from loralab.data.emoji.atlas import all_names
 from loralab.data.emoji.render import render
 from loralab.data.emoji.spec import ATTRIBUTES, EmojiSpec
 from loralab.nano.budget import Budget
@@ -41,7 +40,9 @@ def build_vae() -> Any:
     from diffusers import AutoencoderKLFlux2
 
     vae = AutoencoderKLFlux2(**CONFIG)
-    with torch.no_grad():  # start as a plain autoencoder: with unit variance the decoder would see noise only for long
+    with (
+        torch.no_grad()
+    ):  # start as a plain autoencoder: with unit variance the decoder would see noise only for long
         half = CONFIG["latent_channels"]
         vae.quant_conv.weight[half:] *= 0.1
         vae.quant_conv.bias[half:] = -6.0
@@ -50,9 +51,11 @@ def build_vae() -> Any:
 
 def random_spec(rng: random.Random) -> EmojiSpec:
     """Any picture whatever, seen or held out, in any style: the VAE knows no captions."""
-    values = {key: rng.choice(values) if rng.random() < 0.5 else values[0] for key, values in ATTRIBUTES.items()}
+    values = {
+        key: rng.choice(values) if rng.random() < 0.5 else values[0] for key, values in ATTRIBUTES.items()
+    }
     style = rng.choices(list(STYLE_WEIGHTS), list(STYLE_WEIGHTS.values()))[0]
-    return EmojiSpec(name=rng.choice(names()), style=style, **values)
+    return EmojiSpec(name=rng.choice(all_names()), style=style, **values)
 
 
 def pixels(specs: Iterable[EmojiSpec]) -> Float[Tensor, "b 3 h w"]:
@@ -61,7 +64,9 @@ def pixels(specs: Iterable[EmojiSpec]) -> Float[Tensor, "b 3 h w"]:
     return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def train_vae(out: Path, *, minutes: float, batch_size: int, peak_lr: float, compiled: bool, seed: int = 0) -> None:
+def train_vae(
+    out: Path, *, minutes: float, batch_size: int, peak_lr: float, compiled: bool, seed: int = 0
+) -> None:
     """Trains for `minutes` on the best device here, resuming from `out`; leaves `vae/`, a diffusers folder, in it."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(seed)
@@ -82,11 +87,16 @@ def train_vae(out: Path, *, minutes: float, batch_size: int, peak_lr: float, com
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         if not torch.isfinite(norm):
-            raise FloatingPointError(f"the VAE's gradient is not finite at step {step}: lower --lr and resume.")
+            raise FloatingPointError(
+                f"the VAE's gradient is not finite at step {step}: lower --lr and resume."
+            )
         optimizer.step()
         step += 1
         if step % 50 == 0:
-            log.write(json.dumps({"step": step, "s": round(budget.spent_s), "loss": loss.item(), "mse": mse.item()}) + "\n")
+            log.write(
+                json.dumps({"step": step, "s": round(budget.spent_s), "loss": loss.item(), "mse": mse.item()})
+                + "\n"
+            )
         if budget.due():
             budget.save({"step": step, "vae": vae.state_dict(), "optimizer": optimizer.state_dict()})
     budget.save({"step": step, "vae": vae.state_dict(), "optimizer": optimizer.state_dict()})

@@ -7,11 +7,24 @@ import random
 import re
 from typing import Any
 
-from loralab.data.emoji.atlas import names
+from loralab.data.emoji.atlas import all_names
 from loralab.data.emoji.spec import ATTRIBUTES, STYLES
 
 MAX_SEQUENCE_LENGTH = 16
-RESERVED = ("linocut", "twemoji", "sks", "ohwx", "neon", "sketch", "pixel", "mosaic", "poster", "watercolour", "stamp", "chalk")
+RESERVED = (
+    "linocut",
+    "twemoji",
+    "sks",
+    "ohwx",
+    "neon",
+    "sketch",
+    "pixel",
+    "mosaic",
+    "poster",
+    "watercolour",
+    "stamp",
+    "chalk",
+)
 TEMPLATE = "{{ ' ' + messages[0]['content'] }}"
 PAD = "<|endoftext|>"
 
@@ -41,7 +54,11 @@ def build_tokenizer() -> Any:
 def vocabulary() -> set[str]:
     """Every word that a caption may hold, the reserved ones included."""
     values = " ".join(value for values in ATTRIBUTES.values() for value in values)
-    return set(re.findall(r"[a-z]+", f"{' '.join(names())} {values} {' '.join(STYLES)} {' '.join(RESERVED)} background"))
+    return set(
+        re.findall(
+            r"[a-z]+", f"{' '.join(all_names())} {values} {' '.join(STYLES)} {' '.join(RESERVED)} background"
+        )
+    )
 
 
 def with_reserved_word(caption: str, rng: random.Random) -> str:

@@ -45,7 +45,7 @@ class FlowMatching(lightning.LightningModule):
         schedule: ScheduleFactory,
         seed: int,
     ) -> None:
-        """Takes a denoiser whose transformer already carries the adapter; only its trainable parameters are optimised."""
+        """Takes a denoiser whose transformer already carries the adapter, which alone is optimised."""
         super().__init__()
         self.denoiser = denoiser
         self.transformer = denoiser.transformer
@@ -68,14 +68,19 @@ class FlowMatching(lightning.LightningModule):
     @torch.no_grad()
     def validation_errors(self, batch: Batch, *, levels: Sequence[float]) -> Float[Tensor, " num_levels b"]:
         """Gives each sample's error at each noise level, on noise that is fixed by the picture's content."""
-        noise = torch.stack([self._validation_noise(key, batch) for key in batch.keys]).to(batch.latents.device)
+        noise = torch.stack([self._validation_noise(key, batch) for key in batch.keys]).to(
+            batch.latents.device
+        )
         sigmas = [torch.full((len(noise),), level, device=noise.device) for level in levels]
         return torch.stack([self._errors(batch, noise=noise, sigma=sigma) for sigma in sigmas])
 
     def configure_optimizers(self) -> Any:
         """Gives the optimizer over the adapter's parameters and its schedule, stepped once per optimizer step."""
         optimizer = self._optimizer([p for p in self.transformer.parameters() if p.requires_grad])
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._schedule(optimizer), "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self._schedule(optimizer), "interval": "step"},
+        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the adapter and drops the frozen base, which its own files hold."""
@@ -97,4 +102,6 @@ class FlowMatching(lightning.LightningModule):
         return velocity_loss(velocity, target_velocity(batch.latents, noise), mask=batch.mask)
 
     def _validation_noise(self, key: str, batch: Batch) -> Tensor:
-        return seeded_noise(batch.latents.shape[1:], seed=VALIDATION_SEED, stream=f"validation/{key}", index=0)
+        return seeded_noise(
+            batch.latents.shape[1:], seed=VALIDATION_SEED, stream=f"validation/{key}", index=0
+        )

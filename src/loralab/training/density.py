@@ -1,4 +1,4 @@
-"""A picture of the noise levels that training draws: the setting that differs most between trainers and is shown by none."""
+"""A picture of the noise levels that training draws: what differs most between trainers and is shown by none."""
 
 from __future__ import annotations
 

@@ -60,5 +60,7 @@ class RunFolder:
     def resume_point(self) -> Path | None:
         """The checkpoint to continue from; None before the first save."""
         if not self.config.is_file():
-            raise UserError(f"run.resume={self.root}: no run lives there (config.yaml is missing). Give the folder of a run.")
+            raise UserError(
+                f"run.resume={self.root}: no run lives there (config.yaml is missing). Give the folder of a run."
+            )
         return self.checkpoint if self.checkpoint.is_file() else None

@@ -52,4 +52,6 @@ class Interrupt(lightning.Callback):
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self.received = name
-        log.warning("%s: stopping at the end of this step; once more stops at once and loses what was not saved", name)
+        log.warning(
+            "%s: stopping at the end of this step; once more stops at once and loses what was not saved", name
+        )

@@ -1,4 +1,4 @@
-"""Saves the adapter (a snapshot, for use) and the trainer's state (a checkpoint, for resuming) at steps; keeps the newest few.
+"""Saves the adapter (a snapshot, to use) and the trainer's state (a checkpoint, to resume); keeps the newest few.
 
 Nothing that is not finite is ever written, so the last snapshot on disk is always a good one.
 """
@@ -17,6 +17,7 @@ import torch
 
 from loralab.adapter import AdapterMetadata, Ema, adapter_parameters, all_finite, export_adapter, update_norms
 from loralab.files import atomic_path
+from loralab.optim import averaged
 from loralab.training.folder import RunFolder
 from loralab.training.step_log import TrainingDivergedError
 
@@ -78,22 +79,23 @@ class Snapshots(lightning.Callback):
         if self._ema is not None and "ema" in state_dict:
             self._ema.load_state_dict(state_dict["ema"])
 
-    def export(self, transformer: torch.nn.Module, path: Path) -> Path:
-        """Writes the adapter as it is now (its moving average where there is one) as one portable file."""
-        state = None if self._ema is None else self._ema.average
-        return export_adapter(transformer, path, prefix=self._prefix, metadata=self._metadata(self._step), state=state)
-
     def _save(self, trainer: lightning.Trainer, transformer: torch.nn.Module) -> None:
         if not all_finite(transformer):
             raise TrainingDivergedError(f"the adapter is no longer finite at step {self._step}")
         self._require_space(transformer)
-        self._log_norms(trainer, transformer)
-        self.export(transformer, self._folder.snapshot(self._step))
+        with averaged(trainer.optimizers[0]):
+            self._log_norms(trainer, transformer)
+            self._export(transformer, self._folder.snapshot(self._step))
         with atomic_path(self._folder.checkpoint) as temporary:
             trainer.save_checkpoint(temporary, weights_only=False)
         self.saved_step = self._step
         for old in self._folder.snapshots()[: -self._keep] if self._keep else []:
             old.unlink()
+
+    def _export(self, transformer: torch.nn.Module, path: Path) -> None:
+        state = None if self._ema is None else self._ema.average
+        metadata = self._metadata(self._step)
+        export_adapter(transformer, path, prefix=self._prefix, metadata=metadata, state=state)
 
     def _log_norms(self, trainer: lightning.Trainer, transformer: torch.nn.Module) -> None:
         norms = update_norms(transformer)
@@ -109,7 +111,9 @@ class Snapshots(lightning.Callback):
             file.write(line + "\n")
 
     def _require_space(self, transformer: torch.nn.Module) -> None:
-        bytes_needed = FREE_SPACE_FACTOR * 4 * sum(p.numel() * p.element_size() for p in adapter_parameters(transformer))
+        bytes_needed = (
+            FREE_SPACE_FACTOR * 4 * sum(p.numel() * p.element_size() for p in adapter_parameters(transformer))
+        )
         free = shutil.disk_usage(self._folder.root).free
         if free < bytes_needed:
             log.warning(

@@ -15,6 +15,8 @@ import lightning
 import torch
 from torch import Tensor
 
+from loralab.optim import effective_lr
+
 
 class TrainingDivergedError(RuntimeError):
     """The loss or the adapter is no longer finite; everything saved before is good."""
@@ -39,11 +41,16 @@ class StepLog(lightning.Callback):
         self._clock = (time.perf_counter(), self._step)
 
     def on_before_optimizer_step(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: torch.optim.Optimizer
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        optimizer: torch.optim.Optimizer,
     ) -> None:
         """Measures the norm of the whole gradient before it is clipped."""
         if (self._step + 1) % self._every == 0 or self._step == 0:
-            gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            gradients = [
+                p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None
+            ]
             self._gradient_norm = torch.nn.utils.get_total_norm(gradients)
 
     def on_train_batch_end(
@@ -83,7 +90,7 @@ class StepLog(lightning.Callback):
         self._clock = (now, self._step)
         metrics = {
             "train/loss": torch.stack(self._errors).mean().item(),
-            "train/learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            "train/learning_rate": effective_lr(trainer.optimizers[0]),
             "train/seconds_per_step": (now - then) / max(self._step - before, 1),
         }
         if self._gradient_norm is not None:

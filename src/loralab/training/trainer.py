@@ -1,4 +1,4 @@
-"""Fits an objective: puts the callbacks around Lightning's trainer and says how the run ended."""
+"""Lightning's trainer, set up for adapters: what it prints and keeps by itself is left to our callbacks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from typing import Any
 
 import lightning
 
-from loralab.training.interrupt import Interrupt
-
-log = logging.getLogger(__name__)
 QUIET = ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda")
 EXPECTED = (
     ".*does not have many workers.*",  # batches are read from the cache, which needs none
@@ -22,7 +19,12 @@ EXPECTED = (
 
 
 def build_trainer(
-    factory: Callable[..., lightning.Trainer], *, num_steps: int, accumulate: int, loggers: Sequence[Any]
+    factory: Callable[..., lightning.Trainer],
+    *,
+    num_steps: int,
+    accumulate: int,
+    loggers: Sequence[Any],
+    callbacks: Sequence[lightning.Callback],
 ) -> lightning.Trainer:
     """Makes a trainer that counts optimizer steps and leaves bars, checkpoints and validation to our callbacks."""
     for name in QUIET:
@@ -32,6 +34,7 @@ def build_trainer(
         max_epochs=-1,
         accumulate_grad_batches=accumulate,
         logger=list(loggers),
+        callbacks=list(callbacks),
         log_every_n_steps=1,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -43,19 +46,11 @@ def build_trainer(
 
 
 def fit(
-    trainer: lightning.Trainer,
-    module: lightning.LightningModule,
-    *,
-    loader: Any,
-    callbacks: Sequence[lightning.Callback],
-    resume_from: Path | None,
-) -> str | None:
-    """Trains to the last step or until a signal; returns the signal's name, or None when the run is complete."""
-    trainer.callbacks.extend(callbacks)
+    trainer: lightning.Trainer, module: lightning.LightningModule, *, loader: Any, resume_from: Path | None
+) -> None:
+    """Trains to the last step or until a callback stops the trainer."""
     checkpoint = None if resume_from is None else str(resume_from)
     with warnings.catch_warnings():
         for message in EXPECTED:
             warnings.filterwarnings("ignore", message=message)
         trainer.fit(module, train_dataloaders=loader, ckpt_path=checkpoint, weights_only=True)
-    interrupts = [callback.received for callback in callbacks if isinstance(callback, Interrupt)]
-    return next((name for name in interrupts if name and trainer.global_step < trainer.max_steps), None)

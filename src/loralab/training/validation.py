@@ -1,4 +1,4 @@
-"""Measures the error on held-out pictures at fixed noise levels and fixed noise: comparable between runs, seeds and devices."""
+"""Measures the error on held-out pictures at fixed noise and sigmas: comparable between runs, seeds and devices."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import torch
 
 from loralab.data.batch import Batch
 from loralab.objectives import FlowMatching
+from loralab.optim import averaged
 
 
 class Validation(lightning.Callback):
-    """Logs `validation/loss` (mean over noise levels) and one metric per level, before the first step and every `every` steps."""
+    """Logs one metric per noise level and their mean, `validation/loss`, before the first step and every `every`."""
 
     def __init__(self, batches: Sequence[Batch], *, levels: Sequence[float], every: int) -> None:
         """Keeps the batches; without any it does nothing."""
@@ -50,10 +51,16 @@ class Validation(lightning.Callback):
         assert isinstance(module, FlowMatching)
         training = module.training
         module.eval()
-        errors = [module.validation_errors(b.to(module.device), levels=self._levels) for b in self._batches]
+        with averaged(trainer.optimizers[0]):
+            errors = [
+                module.validation_errors(b.to(module.device), levels=self._levels) for b in self._batches
+            ]
         module.train(training)
         means = torch.cat(errors, 1).mean(1).tolist()
-        metrics = {f"validation/loss_sigma_{level:.2f}": mean for level, mean in zip(self._levels, means, strict=True)}
+        metrics = {
+            f"validation/loss_sigma_{level:.2f}": mean
+            for level, mean in zip(self._levels, means, strict=True)
+        }
         metrics["validation/loss"] = sum(means) / len(means)
         self.history.append((trainer.global_step, metrics["validation/loss"]))
         for logger in trainer.loggers:

@@ -14,15 +14,33 @@ COLUMNS = 20
 FOLDER = Path(__file__).parent
 
 
+LEARNT = frozenset(
+    """animal-bird animal-marine animal-reptile animal-amphibian animal-bug food-fruit food-vegetable food-sweet
+    plant-flower plant-other musical-instrument transport-ground""".split()
+)
+"""Groups whose emoji the nano transformer learns, animal faces beside them; the VAE and the tokenizer know all groups."""
+
+
+@functools.cache
+def all_names() -> tuple[str, ...]:
+    """All emoji names, in the order of the atlas."""
+    return tuple(name for name, _ in _listed())
+
+
 @functools.cache
 def names() -> tuple[str, ...]:
-    """All emoji names, in the order of the atlas."""
-    return tuple(entry["name"] for entry in json.loads((FOLDER / "names.json").read_text(encoding="utf-8")))
+    """The emoji that the nano transformer learns, and so those of captions and concepts."""
+    return tuple(name for name, group in _listed() if group in LEARNT or name.endswith(" face"))
+
+
+def _listed() -> list[tuple[str, str]]:
+    entries = json.loads((FOLDER / "names.json").read_text(encoding="utf-8"))
+    return [(entry["name"], entry["group"]) for entry in entries]
 
 
 @functools.cache
 def _indices() -> dict[str, int]:
-    return {name: index for index, name in enumerate(names())}
+    return {name: index for index, name in enumerate(all_names())}
 
 
 @functools.cache

@@ -53,7 +53,9 @@ class Concept:
 def concept(name: str) -> Concept:
     """The concept `emoji_linocut` or `emoji_twemoji`."""
     if name not in STYLE_OF:
-        raise UserError(f"dataset={name}: there is no such emoji concept; choose one of {', '.join(STYLE_OF)}.")
+        raise UserError(
+            f"dataset={name}: there is no such emoji concept; choose one of {', '.join(STYLE_OF)}."
+        )
     style, order = STYLE_OF[name], _shuffled(names(), salt="concept")
     learnt, asked = order[:NUM_TRAIN], order[NUM_TRAIN:]
     regularization, others = asked[:NUM_REGULARIZATION], asked[NUM_REGULARIZATION:]

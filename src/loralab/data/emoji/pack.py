@@ -67,7 +67,9 @@ def _members(archive: str | Path, names: list[str]) -> list[bytes]:
         by_name = {member.name: member for member in tar.getmembers()}
         missing = [name for name in names if name not in by_name]
         if missing:
-            raise UserError(f"{archive} holds no {missing[0]}: give the npm tarballs of emoji-datasource-* 16.0.0.")
+            raise UserError(
+                f"{archive} holds no {missing[0]}: give the npm tarballs of emoji-datasource-* 16.0.0."
+            )
         return [_read(tar, by_name[name]) for name in names]
 
 

@@ -13,7 +13,14 @@ from loralab.data.emoji.spec import EmojiSpec
 
 FULL, SMALL, SHIFT = 54, 30, 15
 ANGLES = {"upright": 0, "tilted left": 30, "tilted right": -30, "upside down": 180}
-CENTRES = {"full": (0, 0), "small": (0, 0), "left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1)}
+CENTRES = {
+    "full": (0, 0),
+    "small": (0, 0),
+    "left": (-1, 0),
+    "right": (1, 0),
+    "top": (0, -1),
+    "bottom": (0, 1),
+}
 COLOURS = {
     "white": (255, 255, 255), "red": (226, 62, 58), "orange": (247, 150, 50), "yellow": (250, 220, 80),
     "green": (90, 178, 84), "blue": (70, 130, 224), "purple": (146, 92, 196), "pink": (248, 170, 200),

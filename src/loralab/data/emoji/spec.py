@@ -36,7 +36,9 @@ class EmojiSpec:
         """The words for this picture, at most 14 of them; a style other than `noto` leads as the trigger word."""
         subject = [*["small"] * (self.layout != "full"), *["grey"] * (self.tint == "grey"), self.name]
         parts = [" ".join(subject)]
-        parts += [self.tilt] * (self.tilt != "upright") + [self.layout] * (self.layout not in ("full", "small"))
+        parts += [self.tilt] * (self.tilt != "upright") + [self.layout] * (
+            self.layout not in ("full", "small")
+        )
         parts += [f"{self.background} background"] * (self.background != "white")
         return ", ".join([self.style] * (self.style != "noto") + parts)
 
