@@ -24,6 +24,7 @@ from loralab.files import atomic_write
 from loralab.loggers import close_loggers, log_picture
 from loralab.memory import pick_device
 from loralab.objectives import FlowMatching
+from loralab.quiet import quiet_libraries
 from loralab.report import record_environment, write_run_page
 from loralab.training.density import draw_density
 from loralab.training.folder import RunFolder
@@ -51,6 +52,7 @@ def run(config: DictConfig, *, root: Path, overrides: Sequence[str]) -> dict[str
         UserError: for anything the user can mend.
         SystemExit: with 128 + signal when the run was interrupted; its checkpoint is saved.
     """
+    quiet_libraries()
     experiment = build(config)
     folder = _opened(config, root=root, overrides=overrides)
     lightning.seed_everything(config.seed, verbose=False)

@@ -43,9 +43,9 @@ def require_change(norms: Mapping[str, float]) -> None:
     """Refuses an adapter whose every update is zero: it would draw what the base draws.
 
     Raises:
-        UserError: if no norm is above zero.
+        UserError: if every norm is zero (a norm that overflowed is no zero).
     """
-    if not any(norm > 0 for norm in norms.values()):
+    if all(norm == 0 for norm in norms.values()):
         raise UserError(
             f"The adapter changed nothing: the update of all {len(norms)} adapted layers is zero. "
             "Train for at least one step, with a learning rate (optimizer.lr) above zero."

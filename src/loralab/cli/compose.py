@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,17 +23,21 @@ if TYPE_CHECKING:
 def composed(name: str, arguments: Sequence[str]) -> DictConfig:
     """Gives the configuration of a command; the model is the adapter's own unless `model=` is typed.
 
+    `adapter=<file>` is held as `adapter_file`, since `adapter` names a group of training's configuration.
+
     Raises:
         UserError: for a key that does not exist, and for one that must be given and is not.
     """
-    overrides = [*arguments, *_model_of_adapter(arguments)]
+    typed = [re.sub(r"^adapter=", "adapter_file=", argument) for argument in arguments]
+    overrides = [*typed, *_model_of_adapter(arguments)]
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = compose(name, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(f"{name}: {error}") from error
-    if missing := sorted(OmegaConf.missing_keys(config)):
-        raise UserError(f"{name} needs {', '.join(f'{key}=...' for key in missing)}")
+    if missing := [str(key) for key in config if OmegaConf.is_missing(config, key)]:
+        keys = (key.replace("adapter_file", "adapter") for key in missing)
+        raise UserError(f"{name} needs {', '.join(f'{key}=...' for key in keys)}")
     return config
 
 
@@ -41,7 +46,9 @@ def placed_denoiser(config: DictConfig) -> Denoiser:
     from hydra.utils import instantiate
 
     from loralab.memory import pick_device
+    from loralab.quiet import quiet_libraries
 
+    quiet_libraries()
     device = pick_device(config.accelerator)
     denoiser: Denoiser = instantiate(model_arguments(config))
     denoiser.place(device, dtype=instantiate(config.memory).dtype(device))

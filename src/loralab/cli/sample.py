@@ -19,7 +19,7 @@ def main(arguments: Sequence[str]) -> None:
     from loralab.evaluation import Drawing, render
 
     config = composed("sample", arguments)
-    adapter = None if config.adapter is None else Path(config.adapter)
+    adapter = None if config.adapter_file is None else Path(config.adapter_file)
     if adapter is None and not config.beside_base:
         raise UserError(
             "beside_base=false without an adapter draws nothing: give adapter=... or leave beside_base=true"

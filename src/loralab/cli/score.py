@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UserError(
             "score needs pictures whose truth is known: dataset=emoji_linocut or dataset=emoji_twemoji"
         )
-    adapter, output = Path(config.adapter), Path(config.output)
+    adapter, output = Path(config.adapter_file), Path(config.output)
     require_match(config, adapter)
     scores = instantiate(config.evaluation).run(
         placed_denoiser(config),

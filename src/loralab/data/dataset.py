@@ -63,6 +63,7 @@ class PictureDataset:
         unmasked_weight: what the loss outside the mask still counts.
         repeats: pattern on a picture's name, for example `closeup/*`, to how often it is shown per epoch.
         validation_fraction: share of the pictures kept out of training, chosen by content.
+        validation_root: pictures that only validation sees, read like `root`; instead of a fraction.
         regularization: pictures of what should stay as it is.
         on_error: `stop` at problems or `skip` the pictures that have them.
         num_workers: processes that read the cache while training.
@@ -87,6 +88,7 @@ class PictureDataset:
     unmasked_weight: float = 0.0
     repeats: Mapping[str, int] | None = None
     validation_fraction: float = 0.0
+    validation_root: str | None = None
     regularization: Regularization = field(default_factory=Regularization)
     on_error: str = "stop"
     num_workers: int = 0
@@ -103,19 +105,20 @@ class PictureDataset:
         """
         reader = self._reader(size_multiple)
         main = reader.read(self.root, rules=self._rules(), repeats=self.repeats or {}, key="dataset.root")
-        others = self._regularization(reader)
-        problems = (*main.problems, *others.problems)
+        others, apart = self._regularization(reader), self._validation(reader)
+        problems = (*main.problems, *others.problems, *apart.problems)
         if self.on_error == "stop":
             stop_at(problems)
         _refuse(_unmet(self, main.records))
         train, validation = split_validation(main.records, fraction=self.validation_fraction)
+        validation = (*validation, *apart.records)
         kept_out = {record.key for record in validation}
         collection = Collection(
-            train=train,
+            train=tuple(record for record in train if record.key not in kept_out),
             validation=validation,
             regularization=tuple(record for record in others.records if record.key not in kept_out),
             problems=problems,
-            notes=(*main.notes, *others.notes),
+            notes=(*main.notes, *others.notes, *apart.notes),
             showing=self._showing(),
             cache_root=Path(self.cache_root).expanduser(),
             num_workers=self.num_workers,
@@ -146,6 +149,11 @@ class PictureDataset:
         return reader.read(
             self.regularization.root, rules=rules, repeats={}, key="dataset.regularization.root"
         )
+
+    def _validation(self, reader: Reader) -> Reading:
+        if self.validation_root is None:
+            return Reading(records=(), problems=(), notes=())
+        return reader.read(self.validation_root, rules=self._rules(), repeats={}, key="dataset.validation_root")
 
     def _rules(self) -> CaptionRules:
         return CaptionRules(
@@ -235,6 +243,8 @@ def _out_of_range(dataset: PictureDataset) -> Iterator[str]:
 
 
 def _without_effect(dataset: PictureDataset) -> Iterator[str]:
+    if dataset.validation_root is not None and dataset.validation_fraction:
+        yield "dataset.validation_fraction has no effect beside dataset.validation_root; set one of them"
     if dataset.trigger is None and dataset.trigger_policy != "prepend":
         yield f"dataset.trigger_policy={dataset.trigger_policy} has no effect without dataset.trigger"
     if not dataset.shuffle_tags and (dataset.caption_variants, dataset.keep_first) != (8, 1):

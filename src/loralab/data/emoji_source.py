@@ -10,7 +10,9 @@ from loralab.data.records import Entry, Listing
 from loralab.data.stored import store_picture
 from loralab.errors import UserError
 
-SPLITS = ("train", "regularization", "held_out")
+SPLITS = ("train", "regularization", "held_out", "validation")
+NUM_VALIDATION = 32
+"""Held-out pictures on which the loss is watched."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class EmojiSource:
             known = ", ".join(f"{name}/{known}" for known in SPLITS)
             raise UserError(f"{key}={root} names no split of {name}; known are {known}.")
         chosen = concept(name)
-        parts = (chosen.train, chosen.regularization, chosen.held_out)
+        parts = (chosen.train, chosen.regularization, chosen.held_out, chosen.held_out[:NUM_VALIDATION])
         entries = []
         for number, spec in enumerate(parts[SPLITS.index(split)]):
             data = io.BytesIO()

@@ -26,7 +26,7 @@ def seeded_noise(shape: Sequence[int], *, seed: int, stream: str, index: int) ->
 
 
 def seeded_uniform(count: int, *, seed: int, stream: str, index: int) -> Float[Tensor, " count"]:
-    """Gives stratified uniform numbers strictly inside (0, 1), fp32: one from each of `count` equal intervals, shuffled.
+    """Gives stratified uniform numbers strictly inside (0, 1), one from each of `count` equal intervals, shuffled.
 
     Stratification keeps every number uniform and makes a batch's sigmas cover the range (lower variance of the loss).
     """

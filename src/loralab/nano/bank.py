@@ -17,7 +17,7 @@ from torch import Tensor
 
 from loralab.data.emoji.atlas import names
 from loralab.data.emoji.spec import EmojiSpec, is_seen, variations
-from loralab.nano.vae import pixels
+from loralab.nano.latents import encode, normalised
 from loralab.nano.words import MAX_SEQUENCE_LENGTH, RESERVED
 
 CHANGED_WEIGHTS = (0.46, 0.36, 0.13, 0.04, 0.01)
@@ -30,6 +30,10 @@ class TextBatch:
 
     tokens: Int[Tensor, " b l"]
     mask: Int[Tensor, " b l"]
+
+    def to(self, device: torch.device) -> TextBatch:
+        """The same on `device`."""
+        return TextBatch(self.tokens.to(device), self.mask.to(device))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,31 +78,6 @@ def seen_specs() -> list[EmojiSpec]:
     return [spec for name in names() for spec in variations(name) if is_seen(spec)]
 
 
-@torch.no_grad()
-def encode(vae: Any, specs: Sequence[EmojiSpec]) -> Float[Tensor, " b c h w"]:
-    """Patchified latents of rendered specs, not yet normalised."""
-    device = next(vae.parameters()).device
-    parts = []
-    for start in range(0, len(specs), 128):
-        mode = vae.encode(pixels(specs[start : start + 128]).to(device)).latent_dist.mode()
-        parts.append(torch.nn.functional.pixel_unshuffle(mode, 2).float().cpu())
-    return torch.cat(parts)
-
-
-def measure_statistics(vae: Any, latents: Float[Tensor, " b c h w"]) -> None:
-    """Writes the per-channel mean and variance of the latents into the VAE's normalisation."""
-    vae.bn.running_mean.copy_(latents.mean((0, 2, 3)))
-    vae.bn.running_var.copy_(latents.var((0, 2, 3)))
-
-
-def normalised(vae: Any, latents: Float[Tensor, " b c h w"]) -> Float[Tensor, " b c h w"]:
-    """Latents with mean 0 and variance 1 per channel, as the transformer sees them."""
-    mean, variance = (
-        stat.float().cpu().view(1, -1, 1, 1) for stat in (vae.bn.running_mean, vae.bn.running_var)
-    )
-    return (latents - mean) / torch.sqrt(variance + vae.config.batch_norm_eps)
-
-
 def build_bank(vae: Any, tokenizer: Any) -> Bank:
     """The bank of all seen pictures under this VAE and tokenizer."""
     specs = seen_specs()
@@ -110,9 +89,7 @@ def build_bank(vae: Any, tokenizer: Any) -> Bank:
         latents=latents,
         tokens=tuple(tuple(row) for row in tokens),
         weights=torch.from_numpy(share / share.sum()),
-        reserved=tuple(
-            tokenizer([f" {word}" for word in RESERVED])["input_ids"][i][0] for i in range(len(RESERVED))
-        ),
+        reserved=tuple(token for (token,) in tokenizer([f" {word}" for word in RESERVED])["input_ids"]),
         comma=tokenizer(",")["input_ids"][0],
         empty=tuple(tokenizer(" ")["input_ids"]),
     )

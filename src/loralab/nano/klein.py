@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from loralab.nano.words import MAX_SEQUENCE_LENGTH
+from loralab.nano.words import MAX_SEQUENCE_LENGTH, build_tokenizer
 
 TEXT_LAYERS = (1, 2, 4)
 NUM_STEPS = 16
@@ -85,16 +86,41 @@ def predict(transformer: Any, noisy: Float[Tensor, " b n c"], *, sigma: Tensor, 
     return output[0].float()
 
 
-def save_folder(path: Path, *, vae: Any, text_encoder: Any, tokenizer: Any, transformer: Any) -> None:
-    """Writes an ordinary diffusers folder; weights in bf16, normalisation statistics of the VAE exact in fp32."""
+def export(out: Path, *, folder: Path) -> int:
+    """Writes the diffusers folder of the states in `out` (averaged weights, bf16); returns its size in bytes.
+
+    The polished decoder is taken where there is one.
+    """
     from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline
 
+    from loralab.nano.vae import load_vae
+
+    polished = out / "decoder_state.pt"
+    tokenizer = build_tokenizer()
+    networks = nn.ModuleList(build_networks(len(tokenizer)))
+    networks.load_state_dict(torch.load(out / "klein_state.pt", map_location="cpu", weights_only=True)["average"])
     pipeline = Flux2KleinPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(**SCHEDULER),
-        vae=vae,
-        text_encoder=text_encoder.bfloat16(),
+        vae=load_vae(polished if polished.exists() else out / "vae_state.pt"),
+        text_encoder=networks[0].bfloat16(),
         tokenizer=tokenizer,
-        transformer=transformer.bfloat16(),
+        transformer=networks[1].bfloat16(),
         is_distilled=False,
     )
-    pipeline.save_pretrained(path, safe_serialization=True)
+    return replace_folder(pipeline, folder)
+
+
+def replace_folder(pipeline: Any, folder: Path) -> int:
+    """Saves beside `folder`, then takes its place; returns the size in bytes."""
+    fresh, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    pipeline.save_pretrained(fresh)
+    files = [path for path in fresh.rglob("*") if path.is_file()]
+    for path in files:
+        path.chmod(0o644)
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

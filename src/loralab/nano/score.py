@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,12 @@ from torch import Tensor
 from loralab.data.emoji.atlas import names
 from loralab.data.emoji.render import render
 from loralab.data.emoji.spec import ATTRIBUTES, EmojiSpec, is_seen
+from loralab.nano.fit import best_device
 from loralab.nano.klein import GUIDANCE_SCALE, NUM_STEPS, TEXT_LAYERS
 from loralab.nano.words import MAX_SEQUENCE_LENGTH
+
+PAIRS = 200
+"""Unseen pairs asked of each attribute."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +42,7 @@ class Score:
 
     @property
     def share(self) -> float:
+        """Right answers over questions."""
         return self.right / self.asked
 
     @property
@@ -51,6 +57,22 @@ class Score:
         return (
             f"{self.what}: {self.share:.1%} [{low:.1%}, {high:.1%}] of {self.asked}, chance {self.chance:.1%}"
         )
+
+
+def load_pipeline(folder: Path) -> Any:
+    """The pipeline of a diffusers folder in fp32, silent, on the best device here."""
+    from diffusers import Flux2KleinPipeline
+
+    pipeline = Flux2KleinPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(best_device())
+
+
+def score_all(pipeline: Any, *, limit: int | None = None) -> Iterator[Score]:
+    """Every score in turn; `limit` asks for fewer captions of each."""
+    yield score_retrieval(pipeline, limit=limit)
+    for attribute in ATTRIBUTES:
+        yield score_attribute(pipeline, attribute, limit=limit or PAIRS)
 
 
 def draw(
@@ -82,7 +104,7 @@ def draw(
 
 def score_retrieval(pipeline: Any, *, limit: int | None = None, **sampling: Any) -> Score:
     """Top-1 retrieval over plain captions among all names; `limit` asks for fewer names, spread by hash."""
-    asked = sorted(names(), key=_digest)[:limit]
+    asked = sorted(names(), key=digest)[:limit]
     pictures = draw(pipeline, [EmojiSpec(name=name).caption for name in asked], **sampling)
     bank = truth([EmojiSpec(name=name) for name in names()])
     nearest = torch.cdist(_features(pictures), _features(bank)).argmin(1)
@@ -95,7 +117,7 @@ def score_attribute(pipeline: Any, attribute: str, *, limit: int | None = None, 
     values = ATTRIBUTES[attribute]
     pairs = [(name, value) for name in names() for value in values[1:]]
     specs = [EmojiSpec(name=name, **{attribute: value}) for name, value in pairs]
-    unseen = sorted((spec for spec in specs if not is_seen(spec)), key=lambda spec: _digest(spec.caption))[
+    unseen = sorted((spec for spec in specs if not is_seen(spec)), key=lambda spec: digest(spec.caption))[
         :limit
     ]
     pictures = _features(draw(pipeline, [spec.caption for spec in unseen], **sampling))
@@ -118,5 +140,6 @@ def _features(pictures: Float[Tensor, " b 3 h w"]) -> Float[Tensor, " b f"]:
     )
 
 
-def _digest(text: str) -> bytes:
+def digest(text: str) -> bytes:
+    """Bytes to sort by, so that a choice is spread and the same everywhere."""
     return hashlib.sha256(text.encode()).digest()

@@ -1,33 +1,36 @@
-"""The nano Klein's VAE, trained on exact renders: 64x64 pixels to 16x16 latents of 8 channels, 8x8 tokens of 32.
+"""The nano Klein's VAE: 64x64 pixels to 16x16 latents of 8 channels, 8x8 tokens of 32, trained on exact renders.
 
-loss = |r - x| + (r - x)^2 / 2 + 2e-6 KL, means over pixels and the KL summed over a picture, averaged over pictures.
+    joint:   |r - x| + (r - x)^2 / 2 + 2e-6 KL    means over pixels, the KL summed over a picture; z ~ q(z | x)
+    decoder: |r - x| + (r - x)^2 / 2              encoder frozen; z = mean + a * noise, a uniform in [0, 0.12]
+
+The second training polishes the decoder while the transformer already learns the latents of the first, and makes it
+forgive the small errors of sampled latents. It trains on the latents that the transformer will draw: normalised.
 """
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from loralab.data.emoji.atlas import all_names
-from loralab.data.emoji.render import render
 from loralab.data.emoji.spec import ATTRIBUTES, EmojiSpec
-from loralab.nano.budget import Budget
+from loralab.nano.fit import Fit, best_device
+from loralab.nano.latents import denormalised, encode, measure_statistics, normalised, pixels
 
 STYLE_WEIGHTS = {"noto": 0.6, "linocut": 0.25, "twemoji": 0.15}
+KL_WEIGHT = 2e-6
+LATENT_NOISE = 0.12
 CONFIG: dict[str, Any] = {
     "in_channels": 3,
     "out_channels": 3,
     "down_block_types": ("DownEncoderBlock2D",) * 3,
     "up_block_types": ("UpDecoderBlock2D",) * 3,
-    "block_out_channels": (16, 48, 96),
+    "block_out_channels": (16, 32, 64),
     "layers_per_block": 1,
     "latent_channels": 8,
     "norm_num_groups": 8,
@@ -36,87 +39,90 @@ CONFIG: dict[str, Any] = {
 
 
 def build_vae() -> Any:
-    """An untrained AutoencoderKLFlux2 of the nano size."""
+    """An untrained AutoencoderKLFlux2 of the nano size, whose latents start with little noise of their own."""
     from diffusers import AutoencoderKLFlux2
 
     vae = AutoencoderKLFlux2(**CONFIG)
-    with (
-        torch.no_grad()
-    ):  # start as a plain autoencoder: with unit variance the decoder would see noise only for long
-        half = CONFIG["latent_channels"]
-        vae.quant_conv.weight[half:] *= 0.1
-        vae.quant_conv.bias[half:] = -6.0
+    with torch.no_grad():  # with unit variance the decoder would see noise only for long
+        log_variance = slice(CONFIG["latent_channels"], None)
+        vae.quant_conv.weight[log_variance] *= 0.1
+        vae.quant_conv.bias[log_variance] = -6.0
     return vae
 
 
 def random_spec(rng: random.Random) -> EmojiSpec:
     """Any picture whatever, seen or held out, in any style: the VAE knows no captions."""
-    values = {
-        key: rng.choice(values) if rng.random() < 0.5 else values[0] for key, values in ATTRIBUTES.items()
-    }
+    values = {key: rng.choice(all_) if rng.random() < 0.5 else all_[0] for key, all_ in ATTRIBUTES.items()}
     style = rng.choices(list(STYLE_WEIGHTS), list(STYLE_WEIGHTS.values()))[0]
     return EmojiSpec(name=rng.choice(all_names()), style=style, **values)
 
 
-def pixels(specs: Iterable[EmojiSpec]) -> Float[Tensor, "b 3 h w"]:
-    """The rendered specs in [-1, 1]."""
-    stacked = np.stack([render(spec) for spec in specs])
-    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def train_vae(
-    out: Path, *, minutes: float, batch_size: int, peak_lr: float, compiled: bool, seed: int = 0
-) -> None:
-    """Trains for `minutes` on the best device here, resuming from `out`; leaves `vae/`, a diffusers folder, in it."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def train_vae(out: Path, *, minutes: float, batch_size: int, peak_lr: float, resume: bool, seed: int = 0) -> None:
+    """Trains encoder and decoder for `minutes`, then measures the latents' statistics; leaves `vae_state.pt`."""
+    device = best_device()
     torch.manual_seed(seed)
     vae = build_vae().to(device)
-    optimizer = torch.optim.AdamW(vae.parameters(), peak_lr, betas=(0.9, 0.99), weight_decay=0.0)
-    budget = Budget(minutes, state_path=out / "vae_state.pt")
-    step = _restore(budget, vae, optimizer)
-    rng = random.Random(f"{seed}/{step}")
-    loss_of = torch.compile(_loss(vae)) if compiled else _loss(vae)
-    log = (out / "vae_log.jsonl").open("a", encoding="utf-8", buffering=1)
-    while not budget.over:
+    fit = Fit("vae", out, modules={"vae": vae}, parameters=vae.parameters(), peak_lr=peak_lr)
+    fit.resume(resume)
+    rng = random.Random(f"{seed}/{fit.step}")
+
+    def loss_of() -> tuple[Tensor, dict[str, float]]:
         batch = pixels(random_spec(rng) for _ in range(batch_size)).to(device)
-        for group in optimizer.param_groups:
-            group["lr"] = budget.learning_rate(step, peak=peak_lr, warmup_steps=100)
         with torch.autocast(device.type, torch.bfloat16):
-            loss, mse = loss_of(batch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        if not torch.isfinite(norm):
-            raise FloatingPointError(
-                f"the VAE's gradient is not finite at step {step}: lower --lr and resume."
-            )
-        optimizer.step()
-        step += 1
-        if step % 50 == 0:
-            log.write(
-                json.dumps({"step": step, "s": round(budget.spent_s), "loss": loss.item(), "mse": mse.item()})
-                + "\n"
-            )
-        if budget.due():
-            budget.save({"step": step, "vae": vae.state_dict(), "optimizer": optimizer.state_dict()})
-    budget.save({"step": step, "vae": vae.state_dict(), "optimizer": optimizer.state_dict()})
-    finish_vae(vae, out)
+            posterior = vae.encode(batch).latent_dist
+            loss, mse = reconstruction_loss(vae.decode(posterior.sample()).sample, batch)
+        return loss + KL_WEIGHT * posterior.kl().mean(), {"mse": mse}
+
+    fit.run(loss_of, minutes=minutes)
+    set_statistics(vae, seed=seed)
+    fit.save()
 
 
-def _loss(vae: Any) -> Any:
-    def loss_of(batch: Tensor) -> tuple[Tensor, Tensor]:
-        posterior = vae.encode(batch).latent_dist
-        error = vae.decode(posterior.sample()).sample.float() - batch
-        mse = error.square().mean()
-        return error.abs().mean() + 0.5 * mse + 2e-6 * posterior.kl().mean(), mse.detach()
+def polish_decoder(
+    out: Path, *, minutes: float, batch_size: int, peak_lr: float, resume: bool, num_pictures: int = 8000, seed: int = 0
+) -> None:
+    """Trains the decoder on latents of the frozen encoder for `minutes`; leaves `decoder_state.pt`."""
+    device, rng = best_device(), random.Random(seed)
+    torch.manual_seed(seed)
+    vae = load_vae(out / "vae_state.pt").to(device)
+    specs = [random_spec(rng) for _ in range(num_pictures)]
+    latents = normalised(vae, encode(vae, specs))
+    learnt = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
+    for parameter in learnt:
+        parameter.requires_grad_(True)
+    fit = Fit("decoder", out, modules={"vae": vae}, parameters=learnt, peak_lr=peak_lr)
+    fit.resume(resume)
 
-    return loss_of
+    def loss_of() -> tuple[Tensor, dict[str, float]]:
+        chosen = [rng.randrange(num_pictures) for _ in range(batch_size)]
+        noisy = latents[chosen] + LATENT_NOISE * torch.rand(batch_size, 1, 1, 1) * torch.randn_like(latents[chosen])
+        batch = pixels(specs[index] for index in chosen).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            decoded = vae.decode(denormalised(vae, noisy.to(device))).sample
+            loss, mse = reconstruction_loss(decoded, batch)
+        return loss, {"mse": mse}
+
+    fit.run(loss_of, minutes=minutes)
 
 
-def _restore(budget: Budget, vae: Any, optimizer: torch.optim.Optimizer) -> int:
-    state = budget.resume()
-    if state is None:
-        return 0
-    vae.load_state_dict(state["vae"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
+def reconstruction_loss(
+    decoded: Float[Tensor, " b 3 h w"], batch: Float[Tensor, " b 3 h w"]
+) -> tuple[Float[Tensor, ""], float]:
+    """The loss of pixels and their mean squared error on its own."""
+    error = decoded.float() - batch
+    mse = error.square().mean()
+    return error.abs().mean() + 0.5 * mse, mse.item()
+
+
+def set_statistics(vae: Any, *, num_pictures: int = 2000, seed: int = 0) -> None:
+    """Writes the mean and variance of Noto's latents into the VAE, as the transformer's normalisation."""
+    rng = random.Random(seed)
+    specs = [random_spec(rng) for _ in range(num_pictures)]
+    measure_statistics(vae, encode(vae, [spec for spec in specs if spec.style == "noto"]))
+
+
+def load_vae(state_path: Path) -> Any:
+    """The VAE of a training's state, frozen."""
+    vae = build_vae()
+    vae.load_state_dict(torch.load(state_path, map_location="cpu", weights_only=True)["vae"])
+    return vae.eval().requires_grad_(False)

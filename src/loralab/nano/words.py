@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 from typing import Any
 
@@ -11,20 +10,8 @@ from loralab.data.emoji.atlas import all_names
 from loralab.data.emoji.spec import ATTRIBUTES, STYLES
 
 MAX_SEQUENCE_LENGTH = 16
-RESERVED = (
-    "linocut",
-    "twemoji",
-    "sks",
-    "ohwx",
-    "neon",
-    "sketch",
-    "pixel",
-    "mosaic",
-    "poster",
-    "watercolour",
-    "stamp",
-    "chalk",
-)
+RESERVED = tuple("linocut twemoji sks ohwx neon sketch pixel mosaic poster watercolour stamp chalk".split())
+"""Words that training puts beside captions without effect: an adapter can give one of them a meaning."""
 TEMPLATE = "{{ ' ' + messages[0]['content'] }}"
 PAD = "<|endoftext|>"
 
@@ -53,15 +40,5 @@ def build_tokenizer() -> Any:
 
 def vocabulary() -> set[str]:
     """Every word that a caption may hold, the reserved ones included."""
-    values = " ".join(value for values in ATTRIBUTES.values() for value in values)
-    return set(
-        re.findall(
-            r"[a-z]+", f"{' '.join(all_names())} {values} {' '.join(STYLES)} {' '.join(RESERVED)} background"
-        )
-    )
-
-
-def with_reserved_word(caption: str, rng: random.Random) -> str:
-    """The caption with a word that changes nothing, before or after it: adapters may give such a word a meaning."""
-    word = rng.choice(RESERVED)
-    return f"{word}, {caption}" if rng.random() < 0.7 else f"{caption}, {word}"
+    values = (value for values in ATTRIBUTES.values() for value in values)
+    return set(re.findall("[a-z]+", " ".join([*all_names(), *values, *STYLES, *RESERVED, "background"])))

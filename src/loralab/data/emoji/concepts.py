@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,8 +24,10 @@ from loralab.files import atomic_write
 
 Item = TypeVar("Item", str, EmojiSpec)
 STYLE_OF = {"emoji_linocut": "linocut", "emoji_twemoji": "twemoji"}
+NUM_LEARNT_NAMES, NUM_REGULARIZATION_NAMES = 46, 54
 NUM_TRAIN, NUM_REGULARIZATION, NUM_NO_TRIGGER = 70, 70, 64
-PLAIN_SHARE = 2  # one picture in two has every attribute at its default
+MOST_CHANGED = 2  # attributes away from their default at once: more of them are rare in the base's training
+ROUNDS = 3  # pictures of each held-out name; the first round alone asks for every name once
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,16 +59,16 @@ def concept(name: str) -> Concept:
             f"dataset={name}: there is no such emoji concept; choose one of {', '.join(STYLE_OF)}."
         )
     style, order = STYLE_OF[name], _shuffled(names(), salt="concept")
-    learnt, asked = order[:NUM_TRAIN], order[NUM_TRAIN:]
-    regularization, others = asked[:NUM_REGULARIZATION], asked[NUM_REGULARIZATION:]
-    half = NUM_NO_TRIGGER // 2
+    learnt, asked = order[:NUM_LEARNT_NAMES], order[NUM_LEARNT_NAMES:]
+    kept, others = asked[:NUM_REGULARIZATION_NAMES], asked[NUM_REGULARIZATION_NAMES:]
+    watched = (*learnt[: NUM_NO_TRIGGER // 2], *others)
     return Concept(
         name=name,
         trigger=style,
-        train=tuple(_pick(learnt, style=style, salt="train")),
-        held_out=tuple(_pick(asked, style=style, salt="held_out")),
-        regularization=tuple(_pick(regularization, style="noto", salt="regularization")),
-        no_trigger=tuple(_pick(learnt[:half] + others[:half], style="noto", salt="no_trigger")),
+        train=_pictures(learnt, NUM_TRAIN, style=style, salt="train"),
+        held_out=_pictures(asked, ROUNDS * len(asked), style=style, salt="held_out"),
+        regularization=_pictures(kept, NUM_REGULARIZATION, style="noto", salt="regularization"),
+        no_trigger=_pictures(watched, NUM_NO_TRIGGER, style="noto", salt="no_trigger"),
     )
 
 
@@ -82,12 +84,20 @@ def write_folder(concept_name: str, split: str, *, root: str | Path) -> Path:
     return folder
 
 
-def _pick(chosen: Iterable[str], *, style: str, salt: str) -> Iterator[EmojiSpec]:
-    """For each name one picture that the base has seen in Noto's style: plain for one in two, varied for the others."""
-    for index, name in enumerate(chosen):
-        seen = [spec for spec in variations(name) if is_seen(spec)]
-        varied = _shuffled(tuple(seen[1:]) or tuple(seen), salt=salt)
-        yield dataclasses.replace(varied[0] if index % PLAIN_SHARE else seen[0], style=style)
+def _pictures(chosen: Sequence[str], count: int, *, style: str, salt: str) -> tuple[EmojiSpec, ...]:
+    """The first `count` of round after round over the names, each picture seen by the base in Noto's style.
+
+    A name is plain in its first round and varied in its second, or the other way round; then varied again.
+    """
+    picked: list[EmojiSpec] = []
+    for turn in range(-(-count // len(chosen))):
+        for index, name in enumerate(chosen):
+            seen = (spec for spec in variations(name) if is_seen(spec))
+            plain, *varied = (spec for spec in seen if len(spec.changed) <= MOST_CHANGED)
+            order = _shuffled(tuple(varied), salt=salt)
+            wanted = (plain, *order[:ROUNDS]) if index % 2 == 0 else (order[0], plain, *order[1:ROUNDS])
+            picked.append(dataclasses.replace(wanted[turn], style=style))
+    return tuple(picked[:count])
 
 
 def _shuffled(items: tuple[Item, ...], *, salt: str) -> tuple[Item, ...]:

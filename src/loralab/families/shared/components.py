@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from loralab.families.shared.checkpoint import Checkpoint
 from loralab.families.shared.digest import component_digest, digest_of, folder_digest
 from loralab.families.shared.prompts import load_tokenizer
 
+log = logging.getLogger(__name__)
 Loader = Callable[[Checkpoint, torch.dtype], nn.Module]
 
 
@@ -66,6 +68,7 @@ class Components:
         if component in self._held:
             return self._held[component]
         if component not in self._loaded:
+            log.info("loading the %s of %s", component.replace("_", " "), self.checkpoint.location)
             network = self._loaders[component](
                 self.checkpoint, torch.float32 if component == "vae" else self.dtype
             )
