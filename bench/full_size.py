@@ -217,7 +217,7 @@ def _reloaded(checkpoint: Path, adapter: Path, resolution: int) -> bool:
     pipeline = DiffusionPipeline.from_pretrained(checkpoint, torch_dtype=dtype).to(device)
     pipeline.load_lora_weights(str(adapter.parent), weight_name=adapter.name)
     drawn = pipeline(
-        "a cat", height=resolution, width=resolution, num_inference_steps=2, output_type="pt"
+        prompt="a cat", height=resolution, width=resolution, num_inference_steps=2, output_type="pt"
     ).images
     loaded = bool(pipeline.get_active_adapters()) and bool(torch.isfinite(drawn).all())
     del pipeline

@@ -123,6 +123,17 @@ def _missing(config: DictConfig) -> Iterator[str]:
         yield f"{key} must be given: add {key}=... to the command"
 
 
+def _known_keys(config: DictConfig) -> Iterator[str]:
+    """Hydra adds `+key=value` without asking; nothing reads it, so it is a mistake."""
+    known = OmegaConf.load(CONF / "train.yaml")
+    assert isinstance(known, DictConfig)
+    groups = {str(key) for entry in known.defaults if entry != "_self_" for key in entry}
+    for section, allowed in (("", groups | {str(key) for key in known}), ("run.", set(known.run))):
+        for key in OmegaConf.select(config, section.rstrip(".")) if section else config:
+            if key not in allowed:
+                yield f"{section}{key} is no setting; python train.py --help lists all of them"
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -167,7 +178,7 @@ def _learning_rate(config: DictConfig) -> Iterator[str]:
 
 
 def _warmup(config: DictConfig) -> Iterator[str]:
-    if isinstance(config.steps, int) and config.schedule.warmup_steps >= config.steps:
+    if isinstance(config.steps, int) and config.schedule.warmup_steps >= max(config.steps, 1):
         warmup = f"schedule.warmup_steps={config.schedule.warmup_steps}"
         yield f"{warmup} must be below steps={config.steps}; 0 is no warm-up"
 
@@ -195,6 +206,7 @@ def _training_base(config: DictConfig) -> Iterator[str]:
 
 
 RULES = (
+    _known_keys,
     _whole_batches,
     _positive_counts,
     _levels_inside,

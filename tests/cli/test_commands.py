@@ -54,7 +54,9 @@ def test_sample_draws_the_adapter_beside_the_base_and_knows_the_model_from_the_f
 
 def test_sample_refuses_an_adapter_of_another_family(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="belongs to family flux2_klein, model=zimage_turbo is of z_image"):
-        sample.main([f"adapter={run / 'adapter.safetensors'}", "prompt=x", "model=zimage_turbo", f"output={tmp_path}"])
+        sample.main(
+            [f"adapter={run / 'adapter.safetensors'}", "prompt=x", "model=zimage_turbo", f"output={tmp_path}"]
+        )
 
 
 def test_sample_without_adapter_or_model_names_the_models() -> None:

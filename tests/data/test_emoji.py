@@ -19,7 +19,10 @@ CONCEPTS = ("emoji_linocut", "emoji_twemoji")
 
 
 def test_every_packed_emoji_is_drawn_in_both_sets_and_differently() -> None:
-    pictures = {picture_set: [np.asarray(tile(name, picture_set=picture_set)) for name in all_names()] for picture_set in ("noto", "twemoji")}
+    pictures = {
+        picture_set: [np.asarray(tile(name, picture_set=picture_set)) for name in all_names()]
+        for picture_set in ("noto", "twemoji")
+    }
 
     covered = [min((picture[..., 3] > 128).mean() for picture in group) for group in pictures.values()]
     differences = [np.abs(a.astype(int) - b).mean() for a, b in zip(*pictures.values(), strict=True)]
@@ -30,7 +33,12 @@ def test_every_packed_emoji_is_drawn_in_both_sets_and_differently() -> None:
 
 
 def test_no_two_pictures_share_a_caption() -> None:
-    every = [dataclasses.replace(spec, style=style) for name in names()[:20] for spec in variations(name) for style in STYLES]
+    every = [
+        dataclasses.replace(spec, style=style)
+        for name in names()[:20]
+        for spec in variations(name)
+        for style in STYLES
+    ]
 
     captions = {spec.caption for spec in every}
 
@@ -39,7 +47,9 @@ def test_no_two_pictures_share_a_caption() -> None:
 
 def test_a_caption_mentions_what_is_not_at_its_default_and_nothing_else() -> None:
     plain = EmojiSpec(name="fox face")
-    full = EmojiSpec(name="fox face", background="blue", layout="top", tilt="tilted left", tint="grey", style="linocut")
+    full = EmojiSpec(
+        name="fox face", background="blue", layout="top", tilt="tilted left", tint="grey", style="linocut"
+    )
 
     assert plain.caption == "fox face"
     assert full.caption == "linocut, small grey fox face, tilted left, top, blue background"
@@ -61,7 +71,9 @@ def test_the_background_has_its_colour_in_the_corner() -> None:
     assert {colour: tuple(map(int, corner)) for colour, corner in corners.items()} == COLOURS
 
 
-@pytest.mark.parametrize(("layout", "axis", "sign"), [("left", 1, -1), ("right", 1, 1), ("top", 0, -1), ("bottom", 0, 1)])
+@pytest.mark.parametrize(
+    ("layout", "axis", "sign"), [("left", 1, -1), ("right", 1, 1), ("top", 0, -1), ("bottom", 0, 1)]
+)
 def test_a_small_emoji_lies_on_the_side_that_its_caption_names(layout: str, axis: int, sign: int) -> None:
     picture = render(EmojiSpec(name="mango", layout=layout)).astype(float)
 
@@ -72,7 +84,9 @@ def test_a_small_emoji_lies_on_the_side_that_its_caption_names(layout: str, axis
 
 
 def test_tilted_left_turns_against_the_clock_and_upside_down_by_half_a_turn() -> None:
-    upright, left, over = (render(EmojiSpec(name="carrot", tilt=tilt)) for tilt in ("upright", "tilted left", "upside down"))
+    upright, left, over = (
+        render(EmojiSpec(name="carrot", tilt=tilt)) for tilt in ("upright", "tilted left", "upside down")
+    )
 
     turned = np.asarray(Image.fromarray(upright).rotate(30, Image.Resampling.BICUBIC, fillcolor="white"))
 
@@ -101,7 +115,12 @@ def test_linocut_is_made_of_ink_accent_and_paper() -> None:
 
 
 def test_about_half_of_the_pairs_are_held_out_and_plain_pictures_never() -> None:
-    pairs = [EmojiSpec(name=name, **{key: value}) for name in names() for key, values in ATTRIBUTES.items() for value in values[1:]]
+    pairs = [
+        EmojiSpec(name=name, **{key: value})
+        for name in names()
+        for key, values in ATTRIBUTES.items()
+        for value in values[1:]
+    ]
 
     share = sum(map(is_seen, pairs)) / len(pairs)
 
@@ -111,7 +130,9 @@ def test_about_half_of_the_pairs_are_held_out_and_plain_pictures_never() -> None
 
 def test_a_picture_with_one_held_out_pair_is_not_seen() -> None:
     name = names()[0]
-    unseen = next(value for value in ATTRIBUTES["background"] if not is_seen(EmojiSpec(name=name, background=value)))
+    unseen = next(
+        value for value in ATTRIBUTES["background"] if not is_seen(EmojiSpec(name=name, background=value))
+    )
 
     assert not any(is_seen(spec) for spec in variations(name) if spec.background == unseen)
 
@@ -152,5 +173,5 @@ def test_a_split_becomes_an_ordinary_folder_of_pictures_and_captions(tmp_path) -
 
 
 def test_an_unknown_concept_is_told_with_the_known_ones() -> None:
-    with pytest.raises(UserError, match="dataset=emoji_neon.*emoji_linocut"):
+    with pytest.raises(UserError, match=r"dataset=emoji_neon.*emoji_linocut"):
         concept("emoji_neon")

@@ -153,7 +153,9 @@ class PictureDataset:
     def _validation(self, reader: Reader) -> Reading:
         if self.validation_root is None:
             return Reading(records=(), problems=(), notes=())
-        return reader.read(self.validation_root, rules=self._rules(), repeats={}, key="dataset.validation_root")
+        return reader.read(
+            self.validation_root, rules=self._rules(), repeats={}, key="dataset.validation_root"
+        )
 
     def _rules(self) -> CaptionRules:
         return CaptionRules(

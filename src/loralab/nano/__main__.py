@@ -32,14 +32,20 @@ def _parser() -> argparse.ArgumentParser:
         ("polish_decoder", 60, 16, 1e-3, "the decoder alone; may run beside train_klein"),
         ("train_klein", 84, 32, 1.2e-3, "text encoder and transformer on the VAE's latents"),
     ):
-        command = commands.add_parser(name, help=purpose, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        command = commands.add_parser(
+            name, help=purpose, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
         command.add_argument("--out", type=Path, required=True, help="folder of states and logs")
-        command.add_argument("--minutes", type=float, default=minutes, help="the whole budget, earlier parts included")
+        command.add_argument(
+            "--minutes", type=float, default=minutes, help="the whole budget, earlier parts included"
+        )
         command.add_argument("--batch-size", type=int, default=batch_size, help="pictures in a step")
         command.add_argument("--peak-lr", type=float, default=peak_lr, help="learning rate after warm-up")
         command.add_argument("--resume", action="store_true", help="go on from the state in --out")
         if name == "train_klein":
-            command.add_argument("--compiled", action="store_true", help="compile the blocks; needs a C++ compiler")
+            command.add_argument(
+                "--compiled", action="store_true", help="compile the blocks; needs a C++ compiler"
+            )
     export = commands.add_parser("export", help="write the diffusers folder from the states in --out")
     export.add_argument("--out", type=Path, required=True, help="folder of states and logs")
     export.add_argument("--folder", type=Path, default=FOLDER, help="where to")
@@ -53,10 +59,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _pack(google: Path, twitter: Path) -> None:
-    from loralab.data.emoji.atlas import FOLDER as data_folder
+    from loralab.data.emoji import atlas
     from loralab.data.emoji.pack import pack
 
-    print(f"{pack(google, twitter, folder=data_folder)} emoji in {data_folder}")
+    print(f"{pack(google, twitter, folder=atlas.FOLDER)} emoji in {atlas.FOLDER}")
 
 
 def _train_vae(**settings: object) -> None:

@@ -23,7 +23,9 @@ LossOf = Callable[[], tuple[Tensor, Mapping[str, float]]]
 class Fit:
     """A training of `minutes`: its modules, optimizer, step count and files (`<name>_state.pt`, `<name>_log.jsonl`)."""
 
-    def __init__(self, name: str, out: Path, *, modules: Mapping[str, nn.Module], parameters: Any, peak_lr: float) -> None:
+    def __init__(
+        self, name: str, out: Path, *, modules: Mapping[str, nn.Module], parameters: Any, peak_lr: float
+    ) -> None:
         self.modules, self.peak_lr, self.step = modules, peak_lr, 0
         self.parameters = list(parameters)
         self.optimizer = torch.optim.AdamW(self.parameters, peak_lr, betas=(0.9, 0.99), weight_decay=0.01)
@@ -35,7 +37,9 @@ class Fit:
         if not self.state_path.exists():
             return
         if not allowed:
-            raise UserError(f"{self.state_path} is a training already: add --resume, or choose another --out.")
+            raise UserError(
+                f"{self.state_path} is a training already: add --resume, or choose another --out."
+            )
         state = torch.load(self.state_path, map_location="cpu", weights_only=True)
         for key, module in self.modules.items():
             module.load_state_dict(state[key])
@@ -56,10 +60,14 @@ class Fit:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("a", encoding="utf-8", buffering=1) as log:
             while not budget.over:
-                figures.append(self._update(loss_of, factor=budget.factor(self.step, warmup_steps=warmup_steps)))
+                figures.append(
+                    self._update(loss_of, factor=budget.factor(self.step, warmup_steps=warmup_steps))
+                )
                 after_step(self.step)
                 if self.step % LOG_EVERY == 0:
-                    log.write(json.dumps({"step": self.step, "s": round(budget.spent_s), **_means(figures)}) + "\n")
+                    log.write(
+                        json.dumps({"step": self.step, "s": round(budget.spent_s), **_means(figures)}) + "\n"
+                    )
                     figures.clear()
                 self._spent_s = budget.spent_s
                 if time.monotonic() - saved > SAVE_EVERY_S:
@@ -70,7 +78,12 @@ class Fit:
     def save(self) -> None:
         """Writes the state atomically."""
         modules = {key: module.state_dict() for key, module in self.modules.items()}
-        state = {"step": self.step, "spent_s": self._spent_s, "optimizer": self.optimizer.state_dict(), **modules}
+        state = {
+            "step": self.step,
+            "spent_s": self._spent_s,
+            "optimizer": self.optimizer.state_dict(),
+            **modules,
+        }
         with atomic_path(self.state_path) as temporary:
             torch.save(state, temporary)
 
@@ -78,10 +91,12 @@ class Fit:
         for group in self.optimizer.param_groups:
             group["lr"] = self.peak_lr * factor
         loss, figures = loss_of()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, 1.0)
         if not torch.isfinite(norm):
-            raise FloatingPointError(f"the gradient is not finite at step {self.step}: lower --peak-lr and resume.")
+            raise FloatingPointError(
+                f"the gradient is not finite at step {self.step}: lower --peak-lr and resume."
+            )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1

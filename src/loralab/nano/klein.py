@@ -98,7 +98,9 @@ def export(out: Path, *, folder: Path) -> int:
     polished = out / "decoder_state.pt"
     tokenizer = build_tokenizer()
     networks = nn.ModuleList(build_networks(len(tokenizer)))
-    networks.load_state_dict(torch.load(out / "klein_state.pt", map_location="cpu", weights_only=True)["average"])
+    networks.load_state_dict(
+        torch.load(out / "klein_state.pt", map_location="cpu", weights_only=True)["average"]
+    )
     pipeline = Flux2KleinPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(**SCHEDULER),
         vae=load_vae(polished if polished.exists() else out / "vae_state.pt"),

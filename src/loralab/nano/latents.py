@@ -51,5 +51,7 @@ def denormalised(vae: Any, latents: Float[Tensor, " b c h w"]) -> Float[Tensor, 
 
 
 def _statistics(vae: Any, latents: Tensor) -> tuple[Tensor, Tensor]:
-    mean, variance = (stat.to(latents).view(1, -1, 1, 1) for stat in (vae.bn.running_mean, vae.bn.running_var))
+    mean, variance = (
+        stat.to(latents).view(1, -1, 1, 1) for stat in (vae.bn.running_mean, vae.bn.running_var)
+    )
     return mean, torch.sqrt(variance + vae.config.batch_norm_eps)

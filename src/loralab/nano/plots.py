@@ -24,9 +24,19 @@ def plot_curves(out: Path, *, path: Path) -> Path:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    logs = [("vae", "mse", "VAE: squared error"), ("decoder", "mse", "decoder: squared error"), ("klein", "loss", "velocity: squared error")]
-    present = [(out / f"{name}_log.jsonl", key, title) for name, key, title in logs if (out / f"{name}_log.jsonl").exists()]
-    figure, axes = pyplot.subplots(1, len(present), figsize=(4 * len(present), 3), squeeze=False, layout="constrained")
+    logs = [
+        ("vae", "mse", "VAE: squared error"),
+        ("decoder", "mse", "decoder: squared error"),
+        ("klein", "loss", "velocity: squared error"),
+    ]
+    present = [
+        (out / f"{name}_log.jsonl", key, title)
+        for name, key, title in logs
+        if (out / f"{name}_log.jsonl").exists()
+    ]
+    figure, axes = pyplot.subplots(
+        1, len(present), figsize=(4 * len(present), 3), squeeze=False, layout="constrained"
+    )
     for axis, (log, key, title) in zip(axes[0], present, strict=True):
         rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
         axis.plot([row["s"] / 60 for row in rows], [row[key] for row in rows], linewidth=1)

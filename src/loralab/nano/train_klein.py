@@ -33,7 +33,8 @@ def train_klein(
     """Trains for `minutes` on the latents of `out/vae_state.pt`; leaves `klein_state.pt` with the averaged weights."""
     device, tokenizer = best_device(), build_tokenizer()
     torch.manual_seed(seed)
-    networks = nn.ModuleList(build_networks(len(tokenizer))).to(device)
+    text_encoder, transformer = build_networks(len(tokenizer))
+    networks = nn.ModuleList([text_encoder, transformer]).to(device)
     average = copy.deepcopy(networks).requires_grad_(False)
     modules = {"networks": networks, "average": average}
     fit = Fit("klein", out, modules=modules, parameters=networks.parameters(), peak_lr=peak_lr)
@@ -42,16 +43,21 @@ def train_klein(
     rng = np.random.default_rng([seed, fit.step])
     torch.manual_seed(seed + fit.step)
     if device.type == "cpu":  # its matrix products beat the fused kernel at 80 tokens, and compile better
-        networks[1].set_attention_backend("_native_math")
+        transformer.set_attention_backend("_native_math")
     if compiled:
-        networks[1].compile_repeated_blocks()
+        transformer.compile_repeated_blocks()
 
     def loss_of() -> tuple[Tensor, dict[str, float]]:
         latents, text = bank.draw(batch_size, rng=rng)
         with torch.autocast(device.type, torch.bfloat16):
             return klein_loss(networks, latents.to(device), text=text.to(device)), {}
 
-    fit.run(loss_of, minutes=minutes, warmup_steps=200, after_step=lambda step: follow(average, networks, step=step))
+    fit.run(
+        loss_of,
+        minutes=minutes,
+        warmup_steps=200,
+        after_step=lambda step: follow(average, networks, step=step),
+    )
 
 
 def klein_loss(

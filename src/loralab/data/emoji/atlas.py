@@ -18,7 +18,7 @@ LEARNT = frozenset(
     """animal-bird animal-marine animal-reptile animal-amphibian animal-bug food-fruit food-vegetable food-sweet
     plant-flower plant-other musical-instrument transport-ground""".split()
 )
-"""Groups whose emoji the nano transformer learns, animal faces beside them; the VAE and the tokenizer know all groups."""
+"""Groups that the nano transformer learns, animal faces beside them; the VAE and the tokenizer know all groups."""
 
 
 @functools.cache

@@ -73,7 +73,7 @@ def concept(name: str) -> Concept:
 
 
 def write_folder(concept_name: str, split: str, *, root: str | Path) -> Path:
-    """An ordinary picture folder of that split (`train`, `held_out`, ...): a PNG and a .txt caption for each picture."""
+    """An ordinary picture folder of that split (`train`, `held_out`, ...): PNG with .txt captions."""
     folder = Path(root) / concept_name / split
     for spec in getattr(concept(concept_name), split):
         stem = folder / spec.caption.replace(", ", "_").replace(" ", "-")
@@ -85,7 +85,7 @@ def write_folder(concept_name: str, split: str, *, root: str | Path) -> Path:
 
 
 def _pictures(chosen: Sequence[str], count: int, *, style: str, salt: str) -> tuple[EmojiSpec, ...]:
-    """The first `count` of round after round over the names, each picture seen by the base in Noto's style.
+    """The first `count` of round after round over the names; the base has seen each in Noto's style.
 
     A name is plain in its first round and varied in its second, or the other way round; then varied again.
     """

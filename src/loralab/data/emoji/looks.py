@@ -10,7 +10,7 @@ INK = np.array([28, 30, 52], np.float32)
 
 
 def linocut(picture: np.ndarray) -> np.ndarray:
-    """The picture as a two-block print, uint8 `[h, w, 3]`: ink where it is dark or has an edge, accent in middle tones."""
+    """The picture as a two-block print, uint8 `[h, w, 3]`: ink where dark or at an edge, accent in middle tones."""
     rgb = picture.astype(np.float32) / 255
     luma = _blur(rgb @ np.array([0.30, 0.59, 0.11], np.float32))
     edge = np.sqrt(sum(np.square(_gradient(_blur(rgb[..., c]))).sum(0) for c in range(3)))

@@ -22,9 +22,9 @@ from loralab.errors import UserError
 from loralab.files import atomic_path, atomic_write
 
 SUBCATEGORIES = frozenset(
-    """animal-mammal animal-bird animal-amphibian animal-reptile animal-marine animal-bug plant-flower plant-other food-fruit
-    food-vegetable food-prepared food-asian food-sweet drink musical-instrument transport-ground transport-water
-    transport-air science household event game sport light_&_video tool clothing""".split()
+    """animal-mammal animal-bird animal-amphibian animal-reptile animal-marine animal-bug plant-flower plant-other
+    food-fruit food-vegetable food-prepared food-asian food-sweet drink musical-instrument transport-ground
+    transport-water transport-air science household event game sport light_&_video tool clothing""".split()
 )
 PLAIN_NAME = re.compile(r"[a-z]+")
 ANIMAL_FACE = re.compile(r"(bear|cat|cow|dog|fox|frog|lion|monkey|panda|pig|rabbit|tiger) face")
@@ -39,9 +39,9 @@ def choose(entries: list[dict[str, Any]]) -> list[dict[str, str]]:
     chosen: dict[str, dict[str, str]] = {}
     for entry in entries:
         name, group = plain_name(entry), entry["subcategory"].replace(" ", "_")
-        if name and entry["has_img_google"] and entry["has_img_twitter"] and not entry.get("skin_variations"):
-            if group in SUBCATEGORIES and name not in UNPLAIN:
-                chosen.setdefault(name, {"name": name, "image": entry["image"], "group": group})
+        drawn = entry["has_img_google"] and entry["has_img_twitter"] and not entry.get("skin_variations")
+        if drawn and name and name not in UNPLAIN and group in SUBCATEGORIES:
+            chosen.setdefault(name, {"name": name, "image": entry["image"], "group": group})
     return [chosen[name] for name in sorted(chosen)]
 
 

@@ -68,7 +68,7 @@ def tokens_of(
     )
     length = len(tokenizer(text)["input_ids"])
     if length > max_length:
-        log.warning("A prompt of %d tokens is cut to %d: %s", length, max_length, text)
+        log.warning("a prompt of %d tokens is cut to %d: %.120r", length, max_length, text)
     return tokens["input_ids"], tokens["attention_mask"]
 
 
