@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,10 @@ from torch import nn
 
 from loralab.data.emoji.atlas import names
 from loralab.data.emoji.spec import EmojiSpec, is_seen
-from loralab.nano import bank as bank_module
 from loralab.nano.bank import Bank, build_bank, pad, seen_specs
 from loralab.nano.fit import Fit
 from loralab.nano.klein import TEXT_LAYERS, build_networks, embed, export, predict
-from loralab.nano.latents import denormalised, encode, normalised
+from loralab.nano.latents import denormalised, encode, normalised, pixels
 from loralab.nano.score import load_pipeline
 from loralab.nano.train_klein import follow, klein_loss
 from loralab.nano.vae import build_vae, permuted, random_spec, reconstruction_loss, set_statistics
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vae, networks = build_vae(), nn.ModuleList(build_networks(len(build_tokenizer())))
     set_statistics(vae, num_pictures=16)
     for parameter in networks.parameters():
-        nn.init.normal_(parameter, std=0.05)
+        nn.init.normal_(parameter, std=0.12)
     for name, modules in (("vae", {"vae": vae}), ("klein", {"average": networks})):
         Fit(name, out, modules=modules, parameters=vae.parameters(), peak_lr=1e-3).save()
     export(out, folder=out / "klein")
@@ -45,12 +45,13 @@ def pipeline(folder: Path) -> Any:
     return load_pipeline(folder)
 
 
+def few_specs() -> list[EmojiSpec]:
+    return [spec for spec in seen_specs() if spec.name in names()[:3]]
+
+
 @pytest.fixture(scope="module")
 def bank(pipeline: Any) -> Bank:
-    with pytest.MonkeyPatch.context() as patch:
-        few = [spec for spec in seen_specs() if spec.name in names()[:6]]
-        patch.setattr(bank_module, "seen_specs", lambda: few)
-        return build_bank(pipeline.vae, pipeline.tokenizer)
+    return build_bank(pipeline.vae, pipeline.tokenizer, specs=few_specs())
 
 
 def test_prompt_embeddings_in_training_are_the_pipelines(pipeline: Any) -> None:
@@ -97,19 +98,20 @@ def test_velocity_in_training_is_the_pipelines_first_step(pipeline: Any) -> None
         velocity = predict(pipeline.transformer, noise, sigma=torch.tensor([first]), embeds=embeds)
 
     assert torch.allclose(kept["latents"], noise + (second - first) * velocity, atol=1e-4)
+    assert velocity.std() > 0.1
 
 
+@torch.no_grad()
 def test_latents_in_training_are_patched_and_normalised_as_the_pipeline_does(pipeline: Any) -> None:
     specs = [EmojiSpec(name=name) for name in names()[:4]]
 
     ours = normalised(pipeline.vae, encode(pipeline.vae, specs))
+    theirs = pipeline._encode_vae_image(pixels(specs), generator=None)
 
-    raw = denormalised(pipeline.vae, ours)
-    bn = pipeline.vae.bn
-    deviation = torch.sqrt(bn.running_var + pipeline.vae.config.batch_norm_eps).view(1, -1, 1, 1)
-    theirs = (pipeline._patchify_latents(raw) - bn.running_mean.view(1, -1, 1, 1)) / deviation
-    assert ours.shape == (4, 32, 8, 8) and raw.shape == (4, 8, 16, 16)
+    mode = pipeline.vae.encode(pixels(specs)).latent_dist.mode()
+    assert ours.shape == (4, 32, 8, 8)
     assert torch.allclose(ours, theirs, atol=1e-4)
+    assert torch.allclose(denormalised(pipeline.vae, ours), mode, atol=1e-4)
 
 
 def test_an_exported_folder_is_small_and_holds_bf16(folder: Path) -> None:
@@ -124,7 +126,7 @@ def test_an_exported_folder_is_small_and_holds_bf16(folder: Path) -> None:
 
 
 def test_the_bank_holds_seen_pictures_only_and_prefers_plain_ones(bank: Bank) -> None:
-    specs = [spec for spec in seen_specs() if spec.name in names()[:6]]
+    specs = few_specs()
 
     plain = sum(float(weight) for weight, spec in zip(bank.weights, specs, strict=True) if not spec.changed)
 
@@ -146,12 +148,12 @@ def test_a_draw_empties_some_captions_and_adds_reserved_words_to_others(bank: Ba
 
 def test_the_loss_of_untrained_networks_falls_within_a_few_steps(bank: Bank) -> None:
     networks = nn.ModuleList(build_networks(len(build_tokenizer())))
-    optimizer = torch.optim.AdamW(networks.parameters(), 2e-3)
+    optimizer = torch.optim.AdamW(networks.parameters(), 4e-3)
     rng = np.random.default_rng(0)
 
     losses = []
-    for _ in range(12):
-        latents, text = bank.draw(16, rng=rng)
+    for _ in range(8):
+        latents, text = bank.draw(8, rng=rng)
         loss = klein_loss(networks, latents, text=text)
         loss.backward()
         optimizer.step()
@@ -184,8 +186,6 @@ def test_a_colour_error_costs_more_than_an_equal_error_of_brightness() -> None:
 
 
 def test_permuted_pictures_keep_their_values_in_other_channels() -> None:
-    import random
-
     batch = torch.rand(40, 3, 2, 2)
 
     changed = permuted(batch, rng=random.Random(0))
@@ -196,8 +196,6 @@ def test_permuted_pictures_keep_their_values_in_other_channels() -> None:
 
 
 def test_the_vae_is_shown_every_style() -> None:
-    import random
-
     rng = random.Random(0)
 
     styles = {random_spec(rng).style for _ in range(100)}

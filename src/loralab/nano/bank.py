@@ -78,9 +78,8 @@ def seen_specs() -> list[EmojiSpec]:
     return [spec for name in names() for spec in variations(name) if is_seen(spec)]
 
 
-def build_bank(vae: Any, tokenizer: Any) -> Bank:
-    """The bank of all seen pictures under this VAE and tokenizer."""
-    specs = seen_specs()
+def build_bank(vae: Any, tokenizer: Any, *, specs: Sequence[EmojiSpec]) -> Bank:
+    """The bank of these pictures under this VAE and tokenizer."""
     latents = normalised(vae, encode(vae, specs)).flatten(2).transpose(1, 2).contiguous()
     tokens = tokenizer([f" {spec.caption}" for spec in specs])["input_ids"]
     count = np.array([len(spec.changed) for spec in specs])

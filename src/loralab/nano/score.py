@@ -1,9 +1,9 @@
-"""How well a nano pipeline draws what it is told: retrieval of seen captions, attributes of pairs never seen.
+"""How well a nano pipeline draws what it is told: retrieval of seen captions, attributes of pairs seen and never seen.
 
 Retrieval: a picture drawn for a plain caption counts when its name's exact render is the nearest of all names'.
-Attribute: a picture drawn for a (name, value) pair held out from training counts when the exact render with that value
-is the nearest of the renders with every value of that attribute. Distance: mean squared difference of pixels after a
-blur of 3x3, in [0, 1]. Chance is one over the number of alternatives. Intervals are Wilson's at 95 %.
+Attribute: a picture drawn for a (name, value) pair, held out from training or seen, counts when the exact render with
+that value is the nearest of the renders with every value of that attribute. Distance: mean squared difference of
+pixels after a blur of 3x3, in [0, 1]. Chance is one over the number of alternatives. Intervals are Wilson's at 95 %.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from loralab.nano.klein import GUIDANCE_SCALE, NUM_STEPS, TEXT_LAYERS
 from loralab.nano.words import MAX_SEQUENCE_LENGTH
 
 PAIRS = 200
-"""Unseen pairs asked of each attribute."""
+"""Pairs asked of each attribute, where there are so many."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,16 +63,18 @@ def load_pipeline(folder: Path) -> Any:
     """The pipeline of a diffusers folder in fp32, silent, on the best device here."""
     from diffusers import Flux2KleinPipeline
 
-    pipeline = Flux2KleinPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipeline = Flux2KleinPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
+    pipeline.text_encoder.float()  # the others load in fp32 by themselves
     return pipeline.to(best_device())
 
 
 def score_all(pipeline: Any, *, limit: int | None = None) -> Iterator[Score]:
     """Every score in turn; `limit` asks for fewer captions of each."""
     yield score_retrieval(pipeline, limit=limit)
-    for attribute in ATTRIBUTES:
-        yield score_attribute(pipeline, attribute, limit=limit or PAIRS)
+    for seen in (True, False):
+        for attribute in ATTRIBUTES:
+            yield score_attribute(pipeline, attribute, seen=seen, limit=limit or PAIRS)
 
 
 def draw(
@@ -112,21 +114,23 @@ def score_retrieval(pipeline: Any, *, limit: int | None = None, **sampling: Any)
     return Score(what="retrieval of plain captions", right=right, asked=len(asked), chance=1 / len(names()))
 
 
-def score_attribute(pipeline: Any, attribute: str, *, limit: int | None = None, **sampling: Any) -> Score:
-    """Accuracy on (name, value) pairs that training never showed; `limit` asks for fewer of them, spread by hash."""
+def score_attribute(
+    pipeline: Any, attribute: str, *, seen: bool = False, limit: int | None = None, **sampling: Any
+) -> Score:
+    """Accuracy on (name, value) pairs, held out or seen; `limit` asks for fewer of them, spread by hash."""
     values = ATTRIBUTES[attribute]
-    pairs = [(name, value) for name in names() for value in values[1:]]
-    specs = [EmojiSpec(name=name, **{attribute: value}) for name, value in pairs]
-    unseen = sorted((spec for spec in specs if not is_seen(spec)), key=lambda spec: digest(spec.caption))[
+    pairs = [EmojiSpec(name=name, **{attribute: value}) for name in names() for value in values[1:]]
+    asked = sorted((spec for spec in pairs if is_seen(spec) == seen), key=lambda spec: digest(spec.caption))[
         :limit
     ]
-    pictures = _features(draw(pipeline, [spec.caption for spec in unseen], **sampling))
+    pictures = _features(draw(pipeline, [spec.caption for spec in asked], **sampling))
     right = 0
-    for picture, spec in zip(pictures, unseen, strict=True):
+    for picture, spec in zip(pictures, asked, strict=True):
         options = truth([dataclasses.replace(spec, **{attribute: value}) for value in values])
         nearest = int(torch.cdist(picture[None], _features(options)).argmin())
         right += values[nearest] == getattr(spec, attribute)
-    return Score(what=f"{attribute} of unseen pairs", right=right, asked=len(unseen), chance=1 / len(values))
+    what = f"{attribute} of {'seen' if seen else 'unseen'} pairs"
+    return Score(what=what, right=right, asked=len(asked), chance=1 / len(values))
 
 
 def truth(specs: Sequence[EmojiSpec]) -> Float[Tensor, " b 3 h w"]:

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from loralab.flow.path import interpolate, target_velocity
-from loralab.nano.bank import TextBatch, build_bank
+from loralab.nano.bank import TextBatch, build_bank, seen_specs
 from loralab.nano.fit import Fit, best_device
 from loralab.nano.klein import build_networks, embed, predict
 from loralab.nano.vae import load_vae
@@ -39,7 +39,7 @@ def train_klein(
     modules = {"networks": networks, "average": average}
     fit = Fit("klein", out, modules=modules, parameters=networks.parameters(), peak_lr=peak_lr)
     fit.resume(resume)
-    bank = build_bank(load_vae(out / "vae_state.pt").to(device), tokenizer)
+    bank = build_bank(load_vae(out / "vae_state.pt").to(device), tokenizer, specs=seen_specs())
     rng = np.random.default_rng([seed, fit.step])
     torch.manual_seed(seed + fit.step)
     if device.type == "cpu":  # its matrix products beat the fused kernel at 80 tokens, and compile better

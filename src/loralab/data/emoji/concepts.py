@@ -24,8 +24,8 @@ from loralab.files import atomic_write
 
 Item = TypeVar("Item", str, EmojiSpec)
 STYLE_OF = {"emoji_linocut": "linocut", "emoji_twemoji": "twemoji"}
-NUM_LEARNT_NAMES, NUM_REGULARIZATION_NAMES = 46, 54
-NUM_TRAIN, NUM_REGULARIZATION, NUM_NO_TRIGGER = 70, 70, 64
+NUM_LEARNT_NAMES = 46
+NUM_TRAIN, NUM_NO_TRIGGER = 70, 64
 MOST_CHANGED = 2  # attributes away from their default at once: more of them are rare in the base's training
 ROUNDS = 3  # pictures of each held-out name; the first round alone asks for every name once
 
@@ -39,8 +39,9 @@ class Concept:
         trigger: the word that asks for the look.
         train: pictures to learn from.
         held_out: captions to be asked, of emoji that are not in `train`; the answer is `render(spec)`.
-        regularization: Noto pictures without the trigger, to be learnt beside `train` so that the base stays.
-        no_trigger: Noto captions to see whether it stayed; half of their emoji are in `train`.
+        regularization: the pictures of `train` as Noto draws them, captioned without the trigger: the word alone tells
+            the two apart. Of other emoji, an adapter would learn which emoji are to be restyled, not which word asks.
+        no_trigger: Noto captions to see whether it stayed, of emoji that are not in `train`.
     """
 
     name: str
@@ -60,15 +61,14 @@ def concept(name: str) -> Concept:
         )
     style, order = STYLE_OF[name], _shuffled(names(), salt="concept")
     learnt, asked = order[:NUM_LEARNT_NAMES], order[NUM_LEARNT_NAMES:]
-    kept, others = asked[:NUM_REGULARIZATION_NAMES], asked[NUM_REGULARIZATION_NAMES:]
-    watched = (*learnt[: NUM_NO_TRIGGER // 2], *others)
+    train = _pictures(learnt, NUM_TRAIN, style=style, salt="train")
     return Concept(
         name=name,
         trigger=style,
-        train=_pictures(learnt, NUM_TRAIN, style=style, salt="train"),
+        train=train,
         held_out=_pictures(asked, ROUNDS * len(asked), style=style, salt="held_out"),
-        regularization=_pictures(kept, NUM_REGULARIZATION, style="noto", salt="regularization"),
-        no_trigger=_pictures(watched, NUM_NO_TRIGGER, style="noto", salt="no_trigger"),
+        regularization=tuple(dataclasses.replace(spec, style="noto") for spec in train),
+        no_trigger=_pictures(asked, NUM_NO_TRIGGER, style="noto", salt="no_trigger"),
     )
 
 
@@ -93,11 +93,16 @@ def _pictures(chosen: Sequence[str], count: int, *, style: str, salt: str) -> tu
     for turn in range(-(-count // len(chosen))):
         for index, name in enumerate(chosen):
             seen = (spec for spec in variations(name) if is_seen(spec))
-            plain, *varied = (spec for spec in seen if len(spec.changed) <= MOST_CHANGED)
+            plain, *varied = (spec for spec in seen if _is_easy(spec))
             order = _shuffled(tuple(varied), salt=salt)
             wanted = (plain, *order[:ROUNDS]) if index % 2 == 0 else (order[0], plain, *order[1:ROUNDS])
             picked.append(dataclasses.replace(wanted[turn], style=style))
     return tuple(picked[:count])
+
+
+def _is_easy(spec: EmojiSpec) -> bool:
+    """Whether the base draws such pictures well: upright, and few attributes at once (docs/nano_klein.md)."""
+    return spec.tilt == "upright" and len(spec.changed) <= MOST_CHANGED
 
 
 def _shuffled(items: tuple[Item, ...], *, salt: str) -> tuple[Item, ...]:
