@@ -25,8 +25,8 @@ sys.path.insert(0, str(ROOT))
 
 NOISE = re.compile(r"HYDRA_FULL_ERROR|^train: |^a prompt of|^loading the |^Available options")
 HEAD = """# What bad input gets
-Each row was typed at the real command (`python bench/messages.py --out docs/messages.md` repeats them all); every one ends
-with a non-zero exit status and loses nothing. Scratch paths are shortened to `…`.
+Each row was typed at the real command (`python bench/messages.py --out docs/messages.md` repeats them all); every one
+ends with a non-zero exit status and loses nothing. Scratch paths are shortened to `…`.
 
 | what is wrong | typed | message |
 | --- | --- | --- |

@@ -129,7 +129,7 @@ def _known_keys(config: DictConfig) -> Iterator[str]:
     assert isinstance(known, DictConfig)
     groups = {str(key) for entry in known.defaults if entry != "_self_" for key in entry}
     for section, allowed in (("", groups | {str(key) for key in known}), ("run.", set(known.run))):
-        for key in OmegaConf.select(config, section.rstrip(".")) if section else config:
+        for key in map(str, OmegaConf.select(config, section.rstrip(".")) if section else config):
             if key not in allowed:
                 yield f"{section}{key} is no setting; python train.py --help lists all of them"
 

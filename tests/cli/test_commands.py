@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.training.runs import finished, save_pictures, tiny_config
 
 from loralab.cli import report, sample, score
 from loralab.cli.compose import composed
 from loralab.config import CONF
 from loralab.errors import UserError
-from tests.training.runs import finished, save_pictures, tiny_config
 
 SHORT = ("steps=2", "batch_size=2", "dataset.trigger=sks")
 

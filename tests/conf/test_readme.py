@@ -22,7 +22,9 @@ def test_the_readme_lists_exactly_the_choices_of_each_group(group: str) -> None:
 def test_the_readme_lists_every_model() -> None:
     table = README.partition("## Models")[2].partition("##")[0]
 
-    assert {file.stem for file in (ROOT / "conf" / "model").glob("*.yaml")} <= set(re.findall(r"`([a-z0-9_]+)`", table))
+    assert {file.stem for file in (ROOT / "conf" / "model").glob("*.yaml")} <= set(
+        re.findall(r"`([a-z0-9_]+)`", table)
+    )
 
 
 def test_every_file_that_the_readme_links_to_exists() -> None:

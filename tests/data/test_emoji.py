@@ -165,7 +165,9 @@ def test_pictures_without_the_trigger_are_noto_and_known_to_the_base(concept_nam
 def test_only_the_trigger_tells_a_regularisation_picture_from_a_training_picture(concept_name: str) -> None:
     chosen = concept(concept_name)
 
-    assert [f"{chosen.trigger}, {spec.caption}" for spec in chosen.regularization] == [s.caption for s in chosen.train]
+    assert [f"{chosen.trigger}, {spec.caption}" for spec in chosen.regularization] == [
+        s.caption for s in chosen.train
+    ]
 
 
 def test_a_split_becomes_an_ordinary_folder_of_pictures_and_captions(tmp_path) -> None:
