@@ -2,7 +2,7 @@
 
     python bench/style_seeds.py --seeds 0 1 2 --out docs/style.json
 
-Every run is `python train.py dataset=<concept> seed=<seed>` with 200 held-out captions; distances and intervals are
+Every run is `python train.py dataset=<concept> seed=<seed>` with 64 held-out captions; distances and intervals are
 those of `result.json`. The table goes to the standard output.
 """
 
@@ -45,6 +45,8 @@ def _run(concept: str, seed: int, runs: Path) -> dict[str, Any]:
             f"hydra.run.dir={folder}",
             "evaluation=full",
             "evaluation.style.seeds=[0]",
+            "evaluation.style.num_held_out=64",
+            "evaluation.style.num_no_trigger=24",
         ]
         subprocess.run([sys.executable, "train.py", *overrides], cwd=ROOT, check=True)
     result = json.loads((folder / "result.json").read_text())

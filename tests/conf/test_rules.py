@@ -52,7 +52,7 @@ def test_a_choice_on_the_command_line_beats_the_models_own_dataset():
         ("ema_decay=1.0", "ema_decay=1.0 must be at least 0"),
         ("optimizer.lr=-0.001", "optimizer.lr=-0.001 must be a positive number"),
         ("optimizer.lr=fast", "optimizer.lr=fast must be a positive number"),
-        ("schedule.warmup_steps=300", "schedule.warmup_steps=300 must be below steps=300"),
+        ("schedule.warmup_steps=120", "schedule.warmup_steps=120 must be below steps=120"),
         ("+stesp=5", "stesp is no setting"),
         ("+run.save_evry=5", "run.save_evry is no setting"),
         ("model.training_base=perhaps", "model.training_base=perhaps is none of allowed"),
