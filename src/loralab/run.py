@@ -85,6 +85,11 @@ def _opened(config: DictConfig, *, root: Path, overrides: Sequence[str]) -> RunF
     atomic_write(folder.config, OmegaConf.to_yaml(config, resolve=True))
     record_environment(folder.root)
     log.info("run folder: %s", folder.root)
+    if config.model.training_base == "discouraged":
+        log.warning(
+            "model=%s is distilled: plain flow matching slowly undoes its few-step quality; watch the previews",
+            config.model.name,
+        )
     return folder
 
 

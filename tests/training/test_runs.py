@@ -87,8 +87,8 @@ def test_an_infinite_loss_stops_the_run_and_keeps_the_last_good_snapshot(
     assert not (tmp_path / "run" / "adapter.safetensors").exists()
 
 
-def test_z_image_trains_through_the_same_door(
-    tiny_zimage_folder: Path, pictures: Path, cache: Path, tmp_path: Path
+def test_z_image_trains_through_the_same_door_and_turbo_with_a_warning(
+    tiny_zimage_folder: Path, pictures: Path, cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = tiny_config(
         tiny_zimage_folder,
@@ -104,3 +104,4 @@ def test_z_image_trains_through_the_same_door(
     metadata = read_metadata(tmp_path / "run" / "adapter.safetensors")
     assert result["status"] == "finished"
     assert (metadata.family, metadata.model, metadata.rank) == ("z_image", "zimage_turbo", 64)
+    assert "model=zimage_turbo is distilled" in caplog.text
