@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,8 +101,13 @@ def resumed(arguments: list[str]) -> list[str]:
         )
     overrides = [str(override) for override in OmegaConf.to_container(OmegaConf.load(saved)) or []]
     typed = [argument for argument in arguments if not argument.startswith("run.resume=")]
-    quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-    return [*overrides, *typed, f"run.resume='{quoted}'", f"hydra.run.dir='{quoted}'"]
+    return [*overrides, *typed, f"run.resume={quoted(str(folder))}", f"hydra.run.dir={quoted(str(folder))}"]
+
+
+def quoted(text: str) -> str:
+    """Gives a text as an override's value; in Hydra's quotes a backslash counts only before a quote."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\'", text)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
 def _instantiated(name: str, group: DictConfig, instantiate: Callable[..., Any]) -> Any:

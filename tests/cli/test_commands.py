@@ -79,6 +79,18 @@ def test_score_wants_pictures_whose_truth_is_known(run: Path) -> None:
         score.main([f"adapter={run / 'adapter.safetensors'}", "dataset=folder", "dataset.root=x"])
 
 
+@pytest.mark.parametrize("prompt", ["linocut, red apple", "the fox's tail", "a = b (c)", r"back\slash"])
+def test_a_prompt_is_taken_as_typed(prompt: str) -> None:
+    assert composed("sample", ["model=nano_klein", f"prompt={prompt}"]).prompt == prompt
+
+
+def test_prompts_may_be_a_list() -> None:
+    assert composed("sample", ["model=nano_klein", "prompt=[a cat,'a dog, asleep']"]).prompt == [
+        "a cat",
+        "a dog, asleep",
+    ]
+
+
 @pytest.mark.parametrize("file", sorted((CONF / "model").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_model_composes_for_every_command(file: Path) -> None:
     assert composed("sample", [f"model={file.stem}", "prompt=x"]).model.name == file.stem

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from loralab.adapter import read_metadata
-from loralab.config import CONF, model_arguments
+from loralab.config import CONF, model_arguments, quoted
 from loralab.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def composed(name: str, arguments: Sequence[str]) -> DictConfig:
     Raises:
         UserError: for a key that does not exist, and for one that must be given and is not.
     """
-    typed = [re.sub(r"^adapter=", "adapter_file=", argument) for argument in arguments]
+    typed = [_as_text(re.sub(r"^adapter=", "adapter_file=", argument)) for argument in arguments]
     overrides = [*typed, *_model_of_adapter(arguments)]
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -65,6 +65,14 @@ def require_match(config: DictConfig, path: Path) -> None:
         raise UserError(
             f"adapter={path} belongs to family {metadata.family}, model={config.model.name} is of {family}"
         )
+
+
+def _as_text(argument: str) -> str:
+    """Quotes what is meant as text (prompts have commas, paths have spaces), unless it is quoted or a list already."""
+    key, _, value = argument.partition("=")
+    if key not in ("prompt", "adapter_file", "output") or value[:1] in ("", "'", '"', "[") or value == "null":
+        return argument
+    return f"{key}={quoted(value)}"
 
 
 def _model_of_adapter(arguments: Sequence[str]) -> list[str]:
