@@ -14,7 +14,6 @@ from typing import Any
 import lightning
 from omegaconf import DictConfig, OmegaConf
 
-from loralab import __version__
 from loralab.adapter import AdapterMetadata, Ema, inject
 from loralab.config import Experiment, build, digest
 from loralab.data import EmojiSource, EncodedDataset, encode
@@ -195,7 +194,6 @@ def _metadata(config: DictConfig, experiment: Experiment, step: int) -> AdapterM
         trigger=experiment.dataset.trigger,
         step=step,
         config_digest=digest(config),
-        loralab_version=__version__,
     )
 
 

@@ -66,6 +66,7 @@ def _read(path: str | Path, *, tensors: bool) -> tuple[dict[str, str], dict[str,
     _require_safetensors_name(path)
     try:
         with safe_open(path, framework="pt") as file:
+            # a safetensors file has keys() and no iteration over itself
             content = {key: file.get_tensor(key) for key in file.keys()} if tensors else {}  # noqa: SIM118
             return dict(file.metadata() or {}), content
     except (SafetensorError, OSError) as error:

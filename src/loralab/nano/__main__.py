@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from loralab.errors import UserError
 
@@ -65,22 +66,22 @@ def _pack(google: Path, twitter: Path) -> None:
     print(f"{pack(google, twitter, folder=atlas.FOLDER)} emoji in {atlas.FOLDER}")
 
 
-def _train_vae(**settings: object) -> None:
+def _train_vae(**settings: Any) -> None:
     from loralab.nano.vae import train_vae
 
-    train_vae(**settings)  # type: ignore[arg-type]
+    train_vae(**settings)
 
 
-def _polish_decoder(**settings: object) -> None:
+def _polish_decoder(**settings: Any) -> None:
     from loralab.nano.vae import polish_decoder
 
-    polish_decoder(**settings)  # type: ignore[arg-type]
+    polish_decoder(**settings)
 
 
-def _train_klein(**settings: object) -> None:
+def _train_klein(**settings: Any) -> None:
     from loralab.nano.train_klein import train_klein
 
-    train_klein(**settings)  # type: ignore[arg-type]
+    train_klein(**settings)
 
 
 def _export(out: Path, folder: Path) -> None:

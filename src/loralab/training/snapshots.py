@@ -46,7 +46,6 @@ class Snapshots(lightning.Callback):
         self._metadata = metadata
         self._ema = ema
         self._step = 0
-        self.saved_step: int | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Notes the step from which training goes on."""
@@ -88,7 +87,6 @@ class Snapshots(lightning.Callback):
             self._export(transformer, self._folder.snapshot(self._step))
         with atomic_path(self._folder.checkpoint) as temporary:
             trainer.save_checkpoint(temporary, weights_only=False)
-        self.saved_step = self._step
         for old in self._folder.snapshots()[: -self._keep] if self._keep else []:
             old.unlink()
 
