@@ -27,6 +27,11 @@ def main(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     try:
+        if "plan" in sys.argv[1:]:
+            from loralab.cli import plan
+
+            plan.main([argument for argument in sys.argv[1:] if argument != "plan"])
+            sys.exit()
         sys.argv[1:] = resumed(sys.argv[1:])
     except UserError as error:
         sys.exit(f"{error}")

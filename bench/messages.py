@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-NOISE = re.compile(r"HYDRA_FULL_ERROR|^train: |^a prompt of|^loading the |^Available options")
+NOISE = re.compile(r"HYDRA_FULL_ERROR|^train: |^a prompt of|^loading the |^memory: |^Available options")
 HEAD = """# What bad input gets
 Each row was typed at the real command (`python bench/messages.py --out docs/messages.md` repeats them all); every one
 ends with a non-zero exit status and loses nothing. Scratch paths are shortened to `…`.
@@ -125,6 +125,10 @@ def cases(scratch: Path) -> Iterator[Case]:
     yield typed("an adapter without rank", good, "adapter.rank=0")
     yield typed("a setting without effect", good, "dataset.trigger_policy=replace")
     yield typed("half precision that overflows", good, "memory.precision=fp16")
+    yield typed("a precision that does not exist", good, "memory.precision=int3")
+    yield typed("activations kept elsewhere that nobody keeps", good, "memory.offload_activations=true")
+    yield typed("more blocks in main memory than there are", good, "memory.offload_blocks=2")
+    yield typed("a budget for a precision that is chosen", good, "memory=int8", "memory.budget_gib=14")
     yield typed("a loss that becomes infinite", good, "optimizer.lr=1e15", "run.save_every=1")
     yield typed("a resume where no run lives", ("train.py",), f"run.resume={scratch / 'good'}")
     yield typed("a GPU that is not there", good, "trainer.accelerator=cuda")

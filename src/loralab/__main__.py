@@ -11,6 +11,7 @@ from loralab.errors import UserError
 COMMANDS = {
     "sample": "draw pictures with an adapter file: sample adapter=... prompt='a red fox'",
     "score": "measure an adapter on a concept whose truth is known: score adapter=... dataset=emoji_linocut",
+    "plan": "predict memory and time of a run, by train.py's overrides: plan model=flux2_klein9b memory=int8",
     "report": "write a run's HTML page again: report run=outputs/...",
 }
 

@@ -80,11 +80,12 @@ def check(config: DictConfig) -> None:
 
 
 def digest(config: DictConfig) -> str:
-    """Gives the SHA-256 of the resolved configuration, without what says only where things lie."""
+    """Gives the SHA-256 of the resolved configuration, without what says only where things lie and are kept."""
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
     kept = {key: value for key, value in plain.items() if key not in ("run", "cache_root", "logger")}
-    kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key != "cache_root"}
+    elsewhere = ("cache_root", "ram_cache_gib")
+    kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key not in elsewhere}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 

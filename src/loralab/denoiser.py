@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from loralab.memory import Placement
+    from loralab.memory.plan import Blueprint
+
 Component = Literal["text_encoder", "vae", "transformer"]
 
 
@@ -95,11 +98,12 @@ class Denoiser(abc.ABC):
         """Says which base this is; reads files, loads no weights into a module."""
 
     @abc.abstractmethod
-    def place(self, device: torch.device, *, dtype: torch.dtype) -> None:
-        """Sets where and in which precision components are loaded from now on.
+    def blueprint(self) -> Blueprint:
+        """Gives the networks on the meta device, for the planner; reads configs only."""
 
-        Loaded ones are moved; another precision drops them, with any adapter in them.
-        """
+    @abc.abstractmethod
+    def place(self, placement: Placement) -> None:
+        """Sets where and how components are held from now on; others are dropped, with any adapter in them."""
 
     @abc.abstractmethod
     def release(self, component: Component) -> None:
@@ -144,7 +148,7 @@ class Denoiser(abc.ABC):
         noisy: Float[Tensor, " b c h w"],
         *,
         sigma: Float[Tensor, " b"],
-        prompt_embeds: Sequence[Float[Tensor, " _l d"]],
+        prompt_embeds: Sequence[Float[Tensor, " _l d"]] | Float[Tensor, " b l d"],
     ) -> Float[Tensor, " b c h w"]:
         """Predicts noise - data at `sigma`, fp32, differentiable with respect to the adapter."""
 

@@ -23,6 +23,7 @@ from loralab.files import atomic_write
 from loralab.loggers import close_loggers, log_picture
 from loralab.memory import pick_device
 from loralab.objectives import FlowMatching
+from loralab.planning import decided
 from loralab.quiet import quiet_libraries
 from loralab.report import record_environment, write_run_page
 from loralab.training.density import draw_density
@@ -56,7 +57,8 @@ def run(config: DictConfig, *, root: Path, overrides: Sequence[str]) -> dict[str
     folder = _opened(config, root=root, overrides=overrides)
     lightning.seed_everything(config.seed, verbose=False)
     device = pick_device(config.trainer.accelerator)
-    experiment.denoiser.place(device, dtype=experiment.memory.dtype(device))
+    decision = decided(config, experiment.memory, experiment.denoiser, device=device)
+    experiment.denoiser.place(decision.placement)
     meter = Meter(device)
     loggers = experiment.loggers(folder=folder.root, config=OmegaConf.to_container(config, resolve=True))
     status = "failed"
@@ -67,7 +69,10 @@ def run(config: DictConfig, *, root: Path, overrides: Sequence[str]) -> dict[str
             training = _trained(config, experiment, loggers=loggers, encoded=encoded, folder=folder)
         with meter.stage("evaluate"):
             scores = _evaluated(experiment, encoded=encoded, folder=folder)
-        result = {**training, **scores, "dataset": encoded.summary(), "stages": meter.stages}
+        memory = decision.summary(measured_gib=meter.stages["train"]["peak_memory_gib"])
+        result = {
+            **training, **scores, "memory": memory, "dataset": encoded.summary(), "stages": meter.stages
+        }  # fmt: skip
         _finished(config, folder, loggers=loggers, result=result)
         status = "success"
     finally:
@@ -111,7 +116,6 @@ def _trained(
     denoiser = experiment.denoiser
     pattern = denoiser.target_pattern(experiment.adapter.targets)
     names = inject(denoiser.transformer, experiment.adapter, pattern=pattern)
-    experiment.memory.apply(denoiser.transformer)
     module = _objective(config, experiment)
     _show_density(module, encoded, loggers=loggers, folder=folder)
     snapshots, validation = _snapshots(config, experiment, folder), _validation(config, encoded)
@@ -131,7 +135,10 @@ def _trained(
         ],
     )
     loader = encoded.loader(
-        micro_batch_size=config.micro_batch_size, num_micro_steps=config.steps * accumulate, seed=config.seed
+        micro_batch_size=config.micro_batch_size,
+        num_micro_steps=config.steps * accumulate,
+        seed=config.seed,
+        pinned=denoiser.device.type == "cuda",
     )
     try:
         fit(trainer, module, loader=loader, resume_from=folder.resume_point() if config.run.resume else None)

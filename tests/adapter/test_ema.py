@@ -35,6 +35,21 @@ def test_a_resumed_average_continues_bit_for_bit():
     assert all(torch.equal(average, resumed.average[key]) for key, average in whole.average.items())
 
 
+def test_an_average_that_is_loaded_between_two_steps_is_the_one_that_goes_on():
+    transformer, ema, other = KLEIN.trained(), Ema(0.9), Ema(0.9)
+    ema.update(transformer)
+    saved = ema.state_dict()
+    randomise(transformer, seed=2)
+    other.update(transformer)
+
+    other.load_state_dict(saved)
+    for running in (ema, other):
+        running.update(transformer)
+
+    assert other.num_updates == 2
+    assert all(torch.equal(average, other.average[key]) for key, average in ema.average.items())
+
+
 def test_a_saved_average_does_not_move_with_the_running_one():
     transformer, ema = KLEIN.trained(), Ema(0.5)
     ema.update(transformer)

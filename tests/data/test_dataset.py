@@ -20,6 +20,7 @@ def test_bad_values_are_all_named_at_once(tmp_path: Path) -> None:
             on_error="ignore",
             max_aspect=0.5,
             repeats={"a*": 0},
+            ram_cache_gib=-1,
         )
 
     for words in (
@@ -28,6 +29,7 @@ def test_bad_values_are_all_named_at_once(tmp_path: Path) -> None:
         "dataset.on_error=ignore is not one of stop, skip",
         "dataset.max_aspect=0.5 is below 1",
         "dataset.repeats[a*]=0 is below 1",
+        "dataset.ram_cache_gib=-1 is below 0",
     ):
         assert words in str(caught.value)
 

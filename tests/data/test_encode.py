@@ -101,6 +101,29 @@ def test_prompt_embeddings_keep_their_length_and_precision(tmp_path: Path) -> No
     assert encoded.prompt_embeds("picture 3").dtype == torch.bfloat16
 
 
+def test_prompts_of_one_length_are_stacked_and_others_stay_apart(tmp_path: Path) -> None:
+    draw(tmp_path / "alike" / "a.png", seed=1, caption="one")
+    draw(tmp_path / "alike" / "b.png", seed=2, caption="two")
+    draw(tmp_path / "unlike" / "a.png", seed=1, caption="one")
+    draw(tmp_path / "unlike" / "b.png", seed=2, caption="three")
+    encoders = PoolingEncoders()
+
+    (alike,), (unlike,) = (
+        encode(dataset(tmp_path / name).collect(16), encoders).loader(
+            micro_batch_size=2, num_micro_steps=1, seed=0
+        )
+        for name in ("alike", "unlike")
+    )
+
+    assert isinstance(alike.prompt_embeds, torch.Tensor)
+    assert alike.prompt_embeds.shape == (2, 4, 2)
+    assert isinstance(unlike.prompt_embeds, list)
+    assert {len(embeds) for embeds in unlike.prompt_embeds} == {4, 6}
+    for batch in (alike, unlike):
+        for embeds, caption in zip(batch.prompt_embeds, batch.captions, strict=True):
+            assert torch.equal(embeds, encoders.encode_prompts([caption])[0])
+
+
 def test_large_pictures_are_encoded_in_pieces(tmp_path: Path) -> None:
     encoders = PoolingEncoders()
     for grey in range(5):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,10 @@ def test_a_resumed_run_sees_exactly_the_batches_that_the_interrupted_one_had_lef
     assert torch.equal(second.weight, whole.weight)
 
 
+@pytest.mark.parametrize("num_workers", [0, 1])
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns torch about it
-def test_workers_that_read_ahead_do_not_move_the_position(encoded: EncodedDataset) -> None:
-    reading = ResumableLoader(loader(encoded)._batches, num_workers=1)
+def test_what_is_read_ahead_does_not_move_the_position(encoded: EncodedDataset, num_workers: int) -> None:
+    reading = ResumableLoader(loader(encoded)._batches, num_workers=num_workers)
     batches = iter(reading)
     for _ in range(3):
         next(batches)
@@ -126,6 +128,39 @@ def test_a_run_that_is_extended_goes_on_in_the_same_order(encoded: EncodedDatase
     long = [batch.keys for batch in loader(encoded, 20)]
 
     assert [batch.keys for batch in loader(encoded, 12)] == long[:12]
+
+
+def test_the_thread_that_reads_ahead_ends_with_an_iteration_that_is_left_early(
+    encoded: EncodedDataset,
+) -> None:
+    batches = iter(loader(encoded))
+    next(batches)
+    reading = [thread.name for thread in threading.enumerate() if thread.name.startswith("prefetch")]
+
+    batches.close()
+
+    assert len(reading) == 1
+    assert not [thread for thread in threading.enumerate() if thread.name in reading]
+
+
+def test_a_file_that_is_lost_while_training_ends_the_run_with_its_name(tmp_path: Path) -> None:
+    lossy = encode(dataset(draw_set(tmp_path / "set")).collect(16), PoolingEncoders())
+    batches = iter(loader(lossy))
+    next(batches)
+    for path in (tmp_path / "cache" / "prompts").rglob("*.safetensors"):
+        path.unlink()
+
+    with pytest.raises(UserError, match=r"prompts.* was lost or damaged while in use"):
+        list(batches)
+
+
+@pytest.mark.gpu
+def test_batches_for_a_gpu_lie_in_page_locked_memory(encoded: EncodedDataset) -> None:
+    pinned = encoded.loader(micro_batch_size=2, num_micro_steps=3, seed=3, pinned=True)
+
+    for batch in pinned:
+        assert all(t.is_pinned() for t in (batch.latents, batch.weight, *batch.prompt_embeds))
+        assert torch.equal(batch.to("cuda", non_blocking=True).latents.cpu(), batch.latents)
 
 
 def test_a_run_that_ends_before_the_checkpoint_is_refused(encoded: EncodedDataset) -> None:

@@ -11,6 +11,7 @@ from loralab.adapter import AdapterMetadata, LoraSpec, adapter_parameters, expor
 from loralab.denoiser import Sampling
 from loralab.evaluation.features import FeatureNet
 from loralab.families.flux2_klein import Flux2Klein
+from loralab.memory import Placement
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def klein(tiny_klein_folder: Path) -> Flux2Klein:
 def new_klein(folder: Path) -> Flux2Klein:
     sampling = Sampling(num_steps=2, guidance_scale=3.0, height=64, width=64)
     made = Flux2Klein(name="tiny", checkpoint=str(folder), sampling=sampling, max_prompt_length=48)
-    made.place(torch.device("cpu"), dtype=torch.float32)
+    made.place(Placement(torch.device("cpu"), torch.float32))
     return made
 
 

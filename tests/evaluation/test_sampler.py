@@ -10,6 +10,7 @@ from loralab.errors import UserError
 from loralab.evaluation.sampler import draw
 from loralab.families.flux2_klein import Flux2Klein
 from loralab.families.z_image import ZImage
+from loralab.memory import Placement
 
 
 def test_pictures_equal_those_of_the_klein_pipeline(klein: Flux2Klein, tiny_klein_folder: Path) -> None:
@@ -43,7 +44,7 @@ def test_pictures_equal_those_of_the_z_image_pipeline(tiny_zimage_folder: Path) 
     pipeline.set_progress_bar_config(disable=True)
     sampling = Sampling(num_steps=3, guidance_scale=2.0, height=64, width=64)
     z_image = ZImage(name="tiny", checkpoint=str(tiny_zimage_folder), sampling=sampling)
-    z_image.place(torch.device("cpu"), dtype=torch.float32)
+    z_image.place(Placement(torch.device("cpu"), torch.float32))
     embeds, negative = z_image.encode_prompts(["red apple", ""])
 
     ours = draw(z_image, prompt_embeds=[embeds], negative_embeds=[negative], seeds=[7])

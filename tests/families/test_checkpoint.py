@@ -16,6 +16,7 @@ from loralab.families.flux2_klein import Flux2Klein
 from loralab.families.shared.checkpoint import Checkpoint
 from loralab.families.shared.digest import file_digest
 from loralab.files import sha256_file
+from loralab.memory import Placement
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -185,7 +186,7 @@ def test_fingerprints_change_with_what_embeddings_depend_on(tiny_klein_folder: P
         name="tiny", checkpoint=str(tiny_klein_folder), sampling=sampling, max_prompt_length=64
     )
     halved = klein_at(tiny_klein_folder)
-    halved.place(torch.device("cpu"), dtype=torch.bfloat16)
+    halved.place(Placement(torch.device("cpu"), torch.bfloat16))
 
     prompts = {each.prompt_fingerprint() for each in (original, shorter, halved, klein_at(folder))}
     pixels = {each.pixel_fingerprint() for each in (original, shorter, halved, klein_at(folder))}

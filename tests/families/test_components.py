@@ -14,6 +14,7 @@ from loralab.denoiser import Denoiser, Sampling
 from loralab.errors import UserError
 from loralab.families.flux2_klein import Flux2Klein
 from loralab.families.z_image import ZImage
+from loralab.memory import Placement
 
 SAMPLING = Sampling(num_steps=4, guidance_scale=0.0, height=64, width=64)
 
@@ -47,9 +48,9 @@ def test_a_released_component_is_gone_and_comes_back_equal(denoiser: Denoiser) -
 def test_the_vae_computes_in_fp32_whatever_the_base_does(denoiser: Denoiser) -> None:
     pixels = torch.rand(1, 3, 64, 64) * 2 - 1
 
-    denoiser.place(torch.device("cpu"), dtype=torch.bfloat16)
+    denoiser.place(Placement(torch.device("cpu"), torch.bfloat16))
     beside_bf16, embeds = denoiser.encode_pixels(pixels), denoiser.encode_prompts(["a cat"])
-    denoiser.place(torch.device("cpu"), dtype=torch.float32)
+    denoiser.place(Placement(torch.device("cpu"), torch.float32))
 
     assert embeds[0].dtype == torch.bfloat16
     assert torch.equal(beside_bf16, denoiser.encode_pixels(pixels))
@@ -66,7 +67,7 @@ def test_a_batch_encodes_as_its_pictures_do_alone(denoiser: Denoiser) -> None:
 def test_velocity_is_differentiable_in_the_adapter_over_a_bf16_base(denoiser: Denoiser) -> None:
     from peft import LoraConfig
 
-    denoiser.place(torch.device("cpu"), dtype=torch.bfloat16)
+    denoiser.place(Placement(torch.device("cpu"), torch.bfloat16))
     network = denoiser.transformer
     network.add_adapter(LoraConfig(r=2, target_modules=denoiser.target_pattern("attention")))  # type: ignore[operator]
     adapter = [parameter for parameter in network.parameters() if parameter.requires_grad]

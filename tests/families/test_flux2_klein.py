@@ -11,8 +11,9 @@ from tests.tiny import klein_transformer, save_klein
 
 from loralab.denoiser import Sampling
 from loralab.errors import UserError
-from loralab.families.flux2_klein import Flux2Klein
+from loralab.families.flux2_klein import Flux2Klein, components
 from loralab.flow import clean_estimate, euler, interpolate, seeded_noise
+from loralab.memory import Placement
 
 PROMPTS = ("a photo of a cat", "a robot is dancing, painted in oil, red and blue")
 DISTILLED = Sampling(num_steps=4, guidance_scale=1.0, height=64, width=96)
@@ -44,7 +45,7 @@ def test_a_perfect_network_leads_back_to_the_data_in_one_step(tiny_klein_folder:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_clock_reaches_the_sinusoids_unrounded(tiny_klein_folder: Path, dtype: torch.dtype) -> None:
     denoiser = klein(tiny_klein_folder)
-    denoiser.place(torch.device("cpu"), dtype=dtype)
+    denoiser.place(Placement(torch.device("cpu"), dtype))
     told = []
     denoiser.transformer.time_guidance_embed.time_proj.register_forward_pre_hook(
         lambda _, args: told.append(args[0])
@@ -73,6 +74,23 @@ def test_tokens_carry_the_pipelines_ids(tiny_klein_folder: Path) -> None:
     assert torch.equal(oracle.told["img_ids"], Flux2KleinPipeline._prepare_latent_ids(latents)[0])
     assert torch.equal(oracle.told["txt_ids"], Flux2KleinPipeline._prepare_text_ids(torch.zeros(1, 7, 48))[0])
     assert torch.equal(oracle.told["hidden_states"], Flux2KleinPipeline._pack_latents(latents))
+
+
+def test_ids_are_counted_on_the_device_and_never_copied_to_it() -> None:
+    device = torch.device("meta")
+
+    ids = (components.picture_ids(height=2, width=3, device=device), components.prompt_ids(7, device=device))
+
+    assert [(tuple(one.shape), one.device.type) for one in ids] == [((6, 4), "meta"), ((7, 4), "meta")]
+
+
+def test_stacked_prompts_count_as_a_list_of_them(tiny_klein_folder: Path) -> None:
+    denoiser, noisy = klein(tiny_klein_folder), torch.randn(2, 16, 4, 6)
+    sigma, prompts = torch.tensor([0.2, 0.8]), torch.randn(2, 5, 48)
+
+    stacked = denoiser.velocity(noisy, sigma=sigma, prompt_embeds=prompts)
+
+    assert torch.equal(stacked, denoiser.velocity(noisy, sigma=sigma, prompt_embeds=list(prompts)))
 
 
 def test_prompts_and_pictures_are_encoded_as_by_the_pipeline(tiny_klein_folder: Path) -> None:

@@ -14,6 +14,7 @@ from loralab.denoiser import Sampling
 from loralab.errors import UserError
 from loralab.families.z_image import ZImage
 from loralab.flow import clean_estimate, euler, interpolate, seeded_noise
+from loralab.memory import Placement
 
 PROMPTS = ("a photo of a cat", "a robot is dancing, painted in oil, red and blue")
 
@@ -45,7 +46,7 @@ def test_the_clock_is_turned_round_and_reaches_the_sinusoids_unrounded(
     tiny_zimage_folder: Path, dtype: torch.dtype
 ) -> None:
     denoiser = zimage(tiny_zimage_folder)
-    denoiser.place(torch.device("cpu"), dtype=dtype)
+    denoiser.place(Placement(torch.device("cpu"), dtype))
     told = []
     denoiser.transformer.t_embedder.register_forward_pre_hook(lambda _, args: told.append(args[0]))
 

@@ -1,3 +1,4 @@
+import math
 from functools import partial
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from loralab.denoiser import Sampling
 from loralab.families.flux2_klein import Flux2Klein
 from loralab.flow import LogitNormal
 from loralab.flow.weighting import ConstantWeighting
+from loralab.memory import Placement
 from loralab.objectives import FlowMatching
 from loralab.optim import Schedule
+from loralab.training.readback import Readback
 
 
 def klein(folder: Path) -> Flux2Klein:
@@ -21,7 +24,7 @@ def klein(folder: Path) -> Flux2Klein:
         sampling=Sampling(num_steps=2, guidance_scale=1.0, height=64, width=64),
         max_prompt_length=16,
     )
-    denoiser.place(torch.device("cpu"), dtype=torch.float32)
+    denoiser.place(Placement(torch.device("cpu"), torch.float32))
     return denoiser
 
 
@@ -105,6 +108,32 @@ def test_validation_noise_belongs_to_the_picture_and_not_to_the_run(module):
     assert not torch.equal(alone, module.validation_errors(batch(keys=("a", "c")), levels=[0.3, 0.7]))
 
 
+@pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype feature")
+def test_a_step_on_a_gpu_never_makes_the_host_wait(tiny_klein_folder):
+    device, denoiser = torch.device("cuda"), klein(tiny_klein_folder)
+    denoiser.place(Placement(device, torch.bfloat16))
+    module = objective(denoiser)
+    optimizer = module.configure_optimizers()["optimizer"]
+    waiting = batch().pinned()
+
+    def step() -> Readback:
+        outputs = module.training_step(module.transfer_batch_to_device(waiting, device, 0), 0)
+        outputs["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return Readback(outputs["error"])
+
+    step()  # what is made at the first use may wait
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        reading = step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+    assert math.isfinite(reading.value())
+
+
 def test_only_the_adapter_is_trained_and_kept_in_checkpoints(module):
     trained = {
         id(p) for group in module.configure_optimizers()["optimizer"].param_groups for p in group["params"]
@@ -115,3 +144,13 @@ def test_only_the_adapter_is_trained_and_kept_in_checkpoints(module):
     assert trained == {id(p) for name, p in module.named_parameters() if "lora" in name}
     assert checkpoint["state_dict"]
     assert all("lora" in name for name in checkpoint["state_dict"])
+
+
+def test_the_trainer_cannot_move_networks_from_where_they_were_placed(module):
+    before = {name: parameter.data_ptr() for name, parameter in module.named_parameters()}
+
+    module.to(torch.float64)
+    module.cpu()
+
+    assert {parameter.dtype for parameter in module.parameters()} == {torch.float32}
+    assert {name: parameter.data_ptr() for name, parameter in module.named_parameters()} == before

@@ -30,17 +30,18 @@ class Ema:
         self.decay = decay
         self.num_updates = 0
         self.average: dict[str, Tensor] = {}
+        self._source: tuple[nn.Module, str] | None = None
+        self._pairs: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     @torch.no_grad()
     def update(self, transformer: nn.Module, *, name: str = TRAINED) -> None:
-        """Takes the adapter as it is now into the average; call it after every step."""
+        """Takes the adapter as it is now into the average; call it after every step, on the same layers."""
+        if self._source != (transformer, name):
+            self._collect(transformer, name=name)
         self.num_updates += 1
         weight = (1 - self.decay) / (1 - self.decay**self.num_updates)
-        for key, tensor in named_tensors(transformer, name=name).items():
-            if key in self.average:
-                self.average[key] = self.average[key].to(tensor.device).lerp_(tensor, weight)
-            else:
-                self.average[key] = tensor.detach().clone()
+        averages, tensors = self._pairs
+        torch._foreach_lerp_(averages, tensors, weight)
 
     def state_dict(self) -> dict[str, Any]:
         """Copies everything that resuming needs to the CPU."""
@@ -51,3 +52,13 @@ class Ema:
         """Continues from a `state_dict`, bit for bit."""
         self.num_updates = int(state["num_updates"])
         self.average = {key: tensor.clone() for key, tensor in state["average"].items()}
+        self._source = None
+
+    def _collect(self, transformer: nn.Module, *, name: str) -> None:
+        """Lines up averages and tensors, once: walking through all modules takes longer than a step's arithmetic."""
+        tensors = named_tensors(transformer, name=name)
+        for key, tensor in tensors.items():
+            known = self.average.get(key)
+            self.average[key] = tensor.detach().clone() if known is None else known.to(tensor.device)
+        self._source = (transformer, name)
+        self._pairs = ([self.average[key] for key in tensors], list(tensors.values()))

@@ -24,6 +24,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from loralab.adapter.fused import fused_linear
 from loralab.adapter.layers import TRAINED, adapter_layers, linear_layers, switches_restored, tuner_layers
 from loralab.errors import UserError, joined
 
@@ -110,6 +111,7 @@ def add_lora(transformer: nn.Module, spec: LoraSpec, *, ranks: Mapping[str, int]
         rank_pattern=rank_pattern,
         alpha_pattern={key: spec.alpha * rank / spec.rank for key, rank in rank_pattern.items()},
     )
+    config._register_custom_module({nn.Linear: fused_linear()})
     with warnings.catch_warnings():
         # A second adapter is meant.
         warnings.filterwarnings("ignore", message="Already found a `peft_config`")
@@ -117,8 +119,11 @@ def add_lora(transformer: nn.Module, spec: LoraSpec, *, ranks: Mapping[str, int]
     for layer in adapter_layers(transformer, name=name).values():
         # PEFT leaves a new dropout on, even where the transformer evaluates.
         layer.train(transformer.training)
+    device = next(
+        transformer.parameters()
+    ).device  # of what is not in a block: blocks may wait in main memory
     for parameter in adapter_parameters(transformer, name=name):
-        parameter.data = parameter.data.to(torch.float32)
+        parameter.data = parameter.data.to(device, torch.float32)
 
 
 def adapter_parameters(transformer: nn.Module, *, name: str = TRAINED) -> list[nn.Parameter]:

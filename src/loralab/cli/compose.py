@@ -29,16 +29,20 @@ def composed(name: str, arguments: Sequence[str]) -> DictConfig:
         UserError: for a key that does not exist, and for one that must be given and is not.
     """
     typed = [_as_text(re.sub(r"^adapter=", "adapter_file=", argument)) for argument in arguments]
-    overrides = [*typed, *_model_of_adapter(arguments)]
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose(name, overrides)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"{name}: {error}") from error
+    config = _composed(name, [*typed, *_model_of_adapter(arguments)])
     if missing := [str(key) for key in config if OmegaConf.is_missing(config, key)]:
         keys = (key.replace("adapter_file", "adapter") for key in missing)
         raise UserError(f"{name} needs {', '.join(f'{key}=...' for key in keys)}")
     return config
+
+
+def composed_run(overrides: Sequence[str]) -> DictConfig:
+    """Gives the configuration that train.py has under these overrides.
+
+    Raises:
+        UserError: for a key that does not exist.
+    """
+    return _composed("train", overrides)
 
 
 def placed_denoiser(config: DictConfig) -> Denoiser:
@@ -46,12 +50,13 @@ def placed_denoiser(config: DictConfig) -> Denoiser:
     from hydra.utils import instantiate
 
     from loralab.memory import pick_device
+    from loralab.planning import drawing_placement
     from loralab.quiet import quiet_libraries
 
     quiet_libraries()
     device = pick_device(config.accelerator)
     denoiser: Denoiser = instantiate(model_arguments(config))
-    denoiser.place(device, dtype=instantiate(config.memory).dtype(device))
+    denoiser.place(drawing_placement(config, instantiate(config.memory), denoiser, device=device))
     return denoiser
 
 
@@ -65,6 +70,14 @@ def require_match(config: DictConfig, path: Path) -> None:
         raise UserError(
             f"adapter={path} belongs to family {metadata.family}, model={config.model.name} is of {family}"
         )
+
+
+def _composed(name: str, overrides: Sequence[str]) -> DictConfig:
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose(name, list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(f"{name}: {error}") from error
 
 
 def _as_text(argument: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,8 @@ class Batch:
 
     Attributes:
         latents: normalised latents, fp32.
-        prompt_embeds: one per picture, of its own length, in the precision in which the text encoder ran.
+        prompt_embeds: one per picture, in the precision in which the text encoder ran; stacked where all are of one
+            length.
         weight: factor of each picture's loss.
         mask: share of each latent pixel's loss that counts, in [0, 1], or None where everything counts.
         index: number of the micro-step (in validation, of the batch): noise depends on it and the seed alone.
@@ -25,7 +27,7 @@ class Batch:
     """
 
     latents: Float[Tensor, " b c h w"]
-    prompt_embeds: list[Float[Tensor, " _ d"]]
+    prompt_embeds: list[Float[Tensor, " _ d"]] | Float[Tensor, " b l d"]
     weight: Float[Tensor, " b"]
     mask: Float[Tensor, " b 1 h w"] | None
     index: int
@@ -37,10 +39,18 @@ class Batch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """Gives the batch with its tensors on `device`."""
+        return self._with(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pinned(self) -> Batch:
+        """Gives the batch in page-locked memory, from which a GPU copies while the host goes on."""
+        return self._with(Tensor.pin_memory)
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        embeds = self.prompt_embeds
         return dataclasses.replace(
             self,
-            latents=self.latents.to(device, non_blocking=non_blocking),
-            prompt_embeds=[embeds.to(device, non_blocking=non_blocking) for embeds in self.prompt_embeds],
-            weight=self.weight.to(device, non_blocking=non_blocking),
-            mask=None if self.mask is None else self.mask.to(device, non_blocking=non_blocking),
+            latents=change(self.latents),
+            prompt_embeds=change(embeds) if isinstance(embeds, Tensor) else [change(one) for one in embeds],
+            weight=change(self.weight),
+            mask=None if self.mask is None else change(self.mask),
         )

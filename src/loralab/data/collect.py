@@ -52,6 +52,7 @@ class Collection:
         showing: how the records are shown.
         cache_root: where latents and prompt embeddings are kept.
         num_workers: processes that read the cache while training.
+        ram_cache_gib: how much of what was read stays in memory while training.
     """
 
     train: tuple[Record, ...]
@@ -62,6 +63,7 @@ class Collection:
     showing: Showing = Showing()
     cache_root: Path
     num_workers: int = 0
+    ram_cache_gib: float = 0.0
 
     @property
     def buckets(self) -> dict[Bucket, int]:

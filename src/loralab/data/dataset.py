@@ -66,7 +66,8 @@ class PictureDataset:
         validation_root: pictures that only validation sees, read like `root`; instead of a fraction.
         regularization: pictures of what should stay as it is.
         on_error: `stop` at problems or `skip` the pictures that have them.
-        num_workers: processes that read the cache while training.
+        num_workers: processes that read the cache while training, beside the thread that does.
+        ram_cache_gib: tensors of up to so many GiB stay in memory once training has read them; 0 reads each anew.
     """
 
     root: str
@@ -92,6 +93,7 @@ class PictureDataset:
     regularization: Regularization = field(default_factory=Regularization)
     on_error: str = "stop"
     num_workers: int = 0
+    ram_cache_gib: float = 2.0
 
     def __post_init__(self) -> None:
         """Refuses values that cannot work, all at once."""
@@ -122,6 +124,7 @@ class PictureDataset:
             showing=self._showing(),
             cache_root=Path(self.cache_root).expanduser(),
             num_workers=self.num_workers,
+            ram_cache_gib=self.ram_cache_gib,
         )
         return dataclasses.replace(collection, notes=(*summary_lines(collection), *collection.notes))
 
@@ -225,6 +228,7 @@ def _out_of_range(dataset: PictureDataset) -> Iterator[str]:
         ("max_upscale", dataset.max_upscale, 1.0),
         ("min_side", dataset.min_side, 1),
         ("num_workers", dataset.num_workers, 0),
+        ("ram_cache_gib", dataset.ram_cache_gib, 0),
         ("keep_first", dataset.keep_first, 0),
         ("caption_variants", dataset.caption_variants, 2),
         *((f"repeats[{pattern}]", count, 1) for pattern, count in (dataset.repeats or {}).items()),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from loralab.data.cache import Address, Cache
 from loralab.data.collect import Collection
 from loralab.data.loader import ResumableLoader
 from loralab.data.plan import Draw, Plan, validation_draws
+from loralab.data.ram import Ram
 from loralab.data.records import Bucket
 from loralab.errors import UserError
 
@@ -59,18 +61,23 @@ class EncodedDataset:
         cache: where the tensors lie.
         places: under which address.
         counts: what encoding did.
+        ram: what stays in memory once it was read.
     """
 
     collection: Collection
     cache: Cache
     places: Places
     counts: Counts
+    ram: Ram = field(default_factory=lambda: Ram(num_bytes=0))
 
-    def loader(self, *, micro_batch_size: int, num_micro_steps: int, seed: int) -> ResumableLoader:
-        """Gives the training batches of micro-steps 0 to num_micro_steps - 1."""
+    def loader(
+        self, *, micro_batch_size: int, num_micro_steps: int, seed: int, pinned: bool = False
+    ) -> ResumableLoader:
+        """Gives the training batches of micro-steps 0 to num_micro_steps - 1, for a GPU in page-locked memory."""
         plan = Plan(self.collection, seed=seed, micro_batch_size=micro_batch_size)
-        batches = PlannedBatches(self, plan, num_micro_steps)
-        return ResumableLoader(batches, num_workers=self.collection.num_workers)
+        remembering = dataclasses.replace(self, ram=self._training_ram(pinned=pinned))
+        batches = PlannedBatches(remembering, plan, num_micro_steps)
+        return ResumableLoader(batches, num_workers=self.collection.num_workers, pinned=pinned)
 
     def validation_batches(self, micro_batch_size: int) -> list[Batch]:
         """Gives every validation picture once per resolution, always in the same batches."""
@@ -90,8 +97,8 @@ class EncodedDataset:
         places = [self.places.latents[draw.record.key, draw.bucket, draw.flipped] for draw in draws]
         masked = self.collection.showing.masked
         return Batch(
-            latents=torch.stack([self._read(place) for place in places]),
-            prompt_embeds=[self.prompt_embeds(draw.prompt) for draw in draws],
+            latents=_stacked([self._read(place) for place in places]),
+            prompt_embeds=_stacked_if_alike([self.prompt_embeds(draw.prompt) for draw in draws]),
             weight=torch.tensor([draw.weight for draw in draws], dtype=torch.float32),
             mask=torch.stack([self._mask(draw) for draw in draws]) if masked else None,
             index=index,
@@ -119,7 +126,15 @@ class EncodedDataset:
         floor = self.collection.showing.unmasked_weight
         return floor + (1 - floor) * (mask.flip(-1) if draw.flipped else mask)
 
+    def _training_ram(self, *, pinned: bool) -> Ram:
+        """Each process that reads keeps its own part; only this one may use page-locked memory."""
+        num_bytes, num_workers = int(self.collection.ram_cache_gib * 2**30), self.collection.num_workers
+        return Ram(num_bytes=num_bytes // max(num_workers, 1), pinned=pinned and not num_workers)
+
     def _read(self, address: Address) -> Tensor:
+        return self.ram.get(address, self._from_disk)
+
+    def _from_disk(self, address: Address) -> Tensor:
         tensor = self.cache.read(address)
         if tensor is None:
             path = self.cache.path(address)
@@ -140,3 +155,12 @@ class PlannedBatches(torch.utils.data.Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         return self._encoded.batch(self._plan.draws(index), index=index)
+
+
+def _stacked(tensors: list[Tensor]) -> Tensor:
+    """One tensor is not copied: it may lie in page-locked memory already."""
+    return torch.stack(tensors) if len(tensors) > 1 else tensors[0][None]
+
+
+def _stacked_if_alike(tensors: list[Tensor]) -> Tensor | list[Tensor]:
+    return _stacked(tensors) if len({tensor.shape for tensor in tensors}) == 1 else tensors

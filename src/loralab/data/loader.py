@@ -3,24 +3,33 @@
 The position is the number of batches handed out. Lightning keeps it in its checkpoints (stateful-loader
 protocol) and gives it back, so that a resumed run goes on at the very micro-step at which the interrupted
 one stopped, also within an accumulated step and with workers that have read ahead.
+
+A thread makes the next batches while the present one is trained on: reading, stacking and page-locking never stand
+between two steps.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from loralab.data.batch import Batch
+from loralab.data.prefetch import prefetched
 from loralab.errors import UserError
+
+AHEAD = 2
+"""Batches that are ready before they are asked for: one would do if reading took the same time always."""
 
 
 class ResumableLoader:
     """Iterates over the batches of a map-style data set once; a second iteration starts over."""
 
-    def __init__(self, batches: Dataset[Batch], *, num_workers: int = 0) -> None:
-        self._batches, self._num_workers = batches, num_workers
+    def __init__(self, batches: Dataset[Batch], *, num_workers: int = 0, pinned: bool = False) -> None:
+        """Reads with so many processes beside the thread; pinned batches are page-locked, for a GPU."""
+        self._batches, self._num_workers, self._pinned = batches, num_workers, pinned
         self._first = 0
         self._position = 0
 
@@ -36,9 +45,11 @@ class ResumableLoader:
             num_workers=self._num_workers,
             generator=torch.Generator(),  # else torch's own generator would be drawn from
         )
-        for batch in loader:
-            self._position += 1
-            yield batch
+        ready = map(Batch.pinned, loader) if self._pinned else loader
+        with contextlib.closing(prefetched(ready, ahead=AHEAD)) as batches:
+            for batch in batches:
+                self._position += 1
+                yield batch
 
     def state_dict(self) -> dict[str, int]:
         """Gives the position, for a checkpoint."""

@@ -61,16 +61,15 @@ class FlowMatching(lightning.LightningModule):
         """Gives `loss`, which is minimised, and `error`, the same without weights, which compares across settings."""
         noise = seeded_noise(batch.latents.shape, seed=self.seed, stream="noise", index=batch.index)
         sigma = self._drawn_sigmas(batch)
-        errors = self._errors(batch, noise=noise.to(batch.latents.device), sigma=sigma)
+        errors = self._errors(batch, noise=_sent(noise, batch.latents.device), sigma=sigma)
         loss = (batch.weight * self.weighting.weight(sigma) * errors).mean()
         return {"loss": loss, "error": errors.detach().mean()}
 
     @torch.no_grad()
     def validation_errors(self, batch: Batch, *, levels: Sequence[float]) -> Float[Tensor, " num_levels b"]:
         """Gives each sample's error at each noise level, on noise that is fixed by the picture's content."""
-        noise = torch.stack([self._validation_noise(key, batch) for key in batch.keys]).to(
-            batch.latents.device
-        )
+        noise = torch.stack([self._validation_noise(key, batch) for key in batch.keys])
+        noise = _sent(noise, batch.latents.device)
         sigmas = [torch.full((len(noise),), level, device=noise.device) for level in levels]
         return torch.stack([self._errors(batch, noise=noise, sigma=sigma) for sigma in sigmas])
 
@@ -88,13 +87,21 @@ class FlowMatching(lightning.LightningModule):
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Moves a batch as its own class does it."""
-        return batch.to(device)
+        """Moves a batch as its own class does it; to a GPU while the host goes on."""
+        return batch.to(device, non_blocking=device.type == "cuda")
+
+    def _apply(self, fn: Any, recurse: bool = True) -> FlowMatching:
+        """Leaves the networks where their placement has put them.
+
+        The trainer moves a module to its device and back to the CPU afterwards: blocks whose weights wait in main
+        memory would all come to the device at once.
+        """
+        return self
 
     def _drawn_sigmas(self, batch: Batch) -> Tensor:
         uniform = seeded_uniform(len(batch.latents), seed=self.seed, stream="sigma", index=batch.index)
         tokens = self.denoiser.num_tokens(batch.latents.shape)
-        return self.sigmas.quantile(uniform, num_tokens=tokens).to(batch.latents.device)
+        return _sent(self.sigmas.quantile(uniform, num_tokens=tokens), batch.latents.device)
 
     def _errors(self, batch: Batch, *, noise: Tensor, sigma: Tensor) -> Tensor:
         noisy = interpolate(batch.latents, noise, sigma)
@@ -105,3 +112,10 @@ class FlowMatching(lightning.LightningModule):
         return seeded_noise(
             batch.latents.shape[1:], seed=VALIDATION_SEED, stream=f"validation/{key}", index=0
         )
+
+
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copies to the device; to a GPU from page-locked memory, since the host would wait for any other copy."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

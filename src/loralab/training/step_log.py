@@ -1,14 +1,17 @@
 """Logs the loss of every step, learning rate, gradient norm and speed; a NaN or Inf loss stops the run.
 
-Losses stay on the device until they are logged, and the finite check looks one step back, so that a GPU is not made
-to wait for the host.
+A step's numbers are read when the next one has been queued, so that a GPU never waits for the host. They are logged at
+their own step all the same, and before anything of the next one. A checkpoint and the end of training settle what
+is open.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import lightning
@@ -16,10 +19,28 @@ import torch
 from torch import Tensor
 
 from loralab.optim import effective_lr
+from loralab.training.readback import Readback
 
 
 class TrainingDivergedError(RuntimeError):
     """The loss or the adapter is no longer finite; everything saved before is good."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Finished:
+    """A step whose numbers have not been read yet.
+
+    Attributes:
+        step: its number.
+        loss: what was minimised, which must be finite.
+        readings: metrics to log that are still on the device.
+        metrics: metrics to log that the host knows; None where the step is not logged.
+    """
+
+    step: int
+    loss: Readback
+    readings: Mapping[str, Readback]
+    metrics: Mapping[str, float] | None
 
 
 class StepLog(lightning.Callback):
@@ -30,8 +51,8 @@ class StepLog(lightning.Callback):
         self._every = every
         self._errors: list[Tensor] = []
         self._losses: list[Tensor] = []
-        self._gradient_norm: Tensor | None = None
-        self._previous: Tensor | None = None
+        self._gradient_norm: Readback | None = None
+        self._open: _Finished | None = None
         self._step = 0
         self._clock = (time.perf_counter(), 0)
 
@@ -47,11 +68,11 @@ class StepLog(lightning.Callback):
         optimizer: torch.optim.Optimizer,
     ) -> None:
         """Measures the norm of the whole gradient before it is clipped."""
-        if (self._step + 1) % self._every == 0 or self._step == 0:
+        if self._is_logged(self._step + 1):
             gradients = [
                 p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None
             ]
-            self._gradient_norm = torch.nn.utils.get_total_norm(gradients)
+            self._gradient_norm = Readback(torch.nn.utils.get_total_norm(gradients))
 
     def on_train_batch_end(
         self,
@@ -61,39 +82,61 @@ class StepLog(lightning.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Collects micro-batches; at the end of a step checks and logs."""
-        self._collect(outputs)
+        """Collects micro-batches; at the end of a step settles the one before."""
+        self._errors.append(outputs["error"].detach())
+        self._losses.append(outputs["loss"].detach())
         if trainer.global_step == self._step:
             return
         self._step = trainer.global_step
-        self._check(torch.stack(self._losses).sum())
-        if self._step % self._every == 0 or self._step == 1:
-            self._log(trainer)
-        self._errors, self._losses = [], []
+        self._settle(trainer)
+        self._open = self._finished(trainer)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Checks the last step, which no later step has looked back at."""
-        if self._previous is not None and not math.isfinite(self._previous.item()):
-            raise TrainingDivergedError(f"the loss became {self._previous.item()} at step {self._step}")
+        """Settles the last step."""
+        self._settle(trainer)
 
-    def _collect(self, outputs: Mapping[str, Tensor]) -> None:
-        self._errors.append(outputs["error"].detach())
-        self._losses.append(outputs["loss"].detach())
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Settles the step of the checkpoint: a run that is resumed from it does not see that step again."""
+        self._settle(trainer)
 
-    def _check(self, loss: Tensor) -> None:
-        previous, self._previous = self._previous, loss
-        if previous is not None and not math.isfinite(previous.item()):
-            raise TrainingDivergedError(f"the loss became {previous.item()} at step {self._step - 1}")
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        """Settles the last step that ended; what stopped the run stays its reason."""
+        with contextlib.suppress(RuntimeError):  # a NaN beside it, or a device that failed
+            self._settle(trainer)
 
-    def _log(self, trainer: lightning.Trainer) -> None:
+    def _finished(self, trainer: lightning.Trainer) -> _Finished:
+        """Starts reading the step that has just been queued."""
+        loss, error = Readback(torch.stack(self._losses).sum()), torch.stack(self._errors).mean()
+        self._errors, self._losses = [], []
+        if not self._is_logged(self._step):
+            return _Finished(step=self._step, loss=loss, readings={}, metrics=None)
         now, (then, before) = time.perf_counter(), self._clock
         self._clock = (now, self._step)
+        readings = {"train/loss": Readback(error)}
+        if self._gradient_norm is not None:
+            readings["train/gradient_norm"] = self._gradient_norm
         metrics = {
-            "train/loss": torch.stack(self._errors).mean().item(),
             "train/learning_rate": effective_lr(trainer.optimizers[0]),
             "train/seconds_per_step": (now - then) / max(self._step - before, 1),
         }
-        if self._gradient_norm is not None:
-            metrics["train/gradient_norm"] = self._gradient_norm.item()
-        for logger in trainer.loggers:
-            logger.log_metrics(metrics, step=self._step)
+        return _Finished(step=self._step, loss=loss, readings=readings, metrics=metrics)
+
+    def _settle(self, trainer: lightning.Trainer) -> None:
+        """Logs and checks the open step, waiting for it and for nothing later."""
+        finished, self._open = self._open, None
+        if finished is None:
+            return
+        if finished.metrics is not None:
+            metrics = {name: reading.value() for name, reading in finished.readings.items()}
+            for logger in trainer.loggers:
+                logger.log_metrics({**metrics, **finished.metrics}, step=finished.step)
+        loss = finished.loss.value()
+        if not math.isfinite(loss):
+            raise TrainingDivergedError(f"the loss became {loss} at step {finished.step}")
+
+    def _is_logged(self, step: int) -> bool:
+        return step % self._every == 0 or step == 1

@@ -23,6 +23,8 @@ from loralab.families.shared.checkpoint import Checkpoint
 from loralab.families.shared.components import Components
 from loralab.families.shared.schedule import pipeline_sigmas
 from loralab.families.shared.targets import pattern_for
+from loralab.memory import Placement
+from loralab.memory.plan import Blueprint
 
 
 class Flux2Klein(Denoiser):
@@ -80,9 +82,18 @@ class Flux2Klein(Denoiser):
             )
         return self._components.identity(family=self.family, model=self.name, variant=self.variant)
 
-    def place(self, device: torch.device, *, dtype: torch.dtype) -> None:
-        """Sets device and base precision."""
-        self._components.place(device, dtype=dtype)
+    def blueprint(self) -> Blueprint:
+        """Gives the networks without weights; every prompt has the same length."""
+        return klein.blueprint(
+            self.checkpoint,
+            encoder_layers=max(self.text_layers) + 1,
+            prompt_tokens=self.max_prompt_length,
+            longest_prompt=self.max_prompt_length,
+        )
+
+    def place(self, placement: Placement) -> None:
+        """Sets device, precision and how the transformer's blocks run."""
+        self._components.place(placement)
 
     def release(self, component: Component) -> None:
         """Frees a component."""
@@ -119,12 +130,12 @@ class Flux2Klein(Denoiser):
     def encode_pixels(self, pixels: Float[Tensor, " b 3 height width"]) -> Float[Tensor, " b c h w"]:
         """Encodes pictures one by one, so that latents do not depend on the batch."""
         vae = self._components.get("vae")
-        return torch.stack([klein.encode_picture(vae, picture) for picture in pixels])
+        return self._components.each(functools.partial(klein.encode_picture, vae), pixels)
 
     def decode_latents(self, latents: Float[Tensor, " b c h w"]) -> Float[Tensor, " b 3 height width"]:
         """Decodes pictures one by one."""
         vae = self._components.get("vae")
-        return torch.stack([klein.decode_picture(vae, item) for item in latents])
+        return self._components.each(functools.partial(klein.decode_picture, vae), latents)
 
     @property
     def size_multiple(self) -> int:
@@ -151,19 +162,20 @@ class Flux2Klein(Denoiser):
         noisy: Float[Tensor, " b c h w"],
         *,
         sigma: Float[Tensor, " b"],
-        prompt_embeds: Sequence[Float[Tensor, " _l d"]],
+        prompt_embeds: Sequence[Float[Tensor, " _l d"]] | Float[Tensor, " b l d"],
     ) -> Float[Tensor, " b c h w"]:
         """Predicts noise - data; all prompts must have the same length, as `encode_prompts` makes them."""
         height, width = noisy.shape[-2:]
-        prompts = torch.stack(list(prompt_embeds)).to(self.device, self._components.dtype)
+        stacked = prompt_embeds if isinstance(prompt_embeds, Tensor) else torch.stack(list(prompt_embeds))
+        prompts = stacked.to(self.device, self._components.dtype)
         transformer = self.transformer
         with self._components.autocast():
             tokens = transformer(
                 hidden_states=klein.pack(noisy.to(self.device, torch.float32)),
                 timestep=sigma.to(self.device, torch.float32),
                 encoder_hidden_states=prompts,
-                img_ids=klein.picture_ids(height=height, width=width).to(self.device),
-                txt_ids=klein.prompt_ids(prompts.shape[1]).to(self.device),
+                img_ids=klein.picture_ids(height=height, width=width, device=self.device),
+                txt_ids=klein.prompt_ids(prompts.shape[1], device=self.device),
                 guidance=None,
                 return_dict=False,
             )[0]

@@ -9,40 +9,76 @@ from __future__ import annotations
 import functools
 import gc
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from loralab.denoiser import Component, ModelIdentity
 from loralab.errors import UserError
-from loralab.families.shared.checkpoint import Checkpoint
+from loralab.families.shared.checkpoint import Checkpoint, weight_files
 from loralab.families.shared.digest import component_digest, digest_of, folder_digest
 from loralab.families.shared.prompts import load_tokenizer
+from loralab.families.shared.room import each
+from loralab.memory import Placement
+from loralab.memory.loading import empty, tensors_of
 
 log = logging.getLogger(__name__)
-Loader = Callable[[Checkpoint, torch.dtype], nn.Module]
+Loader = Callable[[Checkpoint, Placement], nn.Module]
 
 
-def diffusers_loader(component: Component, class_name: str) -> Loader:
-    """Gives the loader of a diffusers network, checked to be what the checkpoint names."""
+def diffusers_class(checkpoint: Checkpoint, component: Component, class_name: str) -> Any:
+    """Gives a diffusers class, checked to be what the checkpoint names."""
+    import diffusers
 
-    def load(checkpoint: Checkpoint, dtype: torch.dtype) -> nn.Module:
-        import diffusers
-
-        if checkpoint.class_name(component) != class_name:
-            raise UserError(
-                f"model.checkpoint={checkpoint.location}: its {component} is a {checkpoint.class_name(component)}, but"
-                f" this model needs a {class_name}. Choose another checkpoint."
-            )
-        network_class: Any = getattr(diffusers, class_name)
-        network: nn.Module = network_class.from_pretrained(
-            checkpoint.weights(component), torch_dtype=dtype, use_safetensors=True
+    if checkpoint.class_name(component) != class_name:
+        raise UserError(
+            f"model.checkpoint={checkpoint.location}: its {component} is a {checkpoint.class_name(component)}, but"
+            f" this model needs a {class_name}. Choose another checkpoint."
         )
-        return network
+    return getattr(diffusers, class_name)
 
-    return load
+
+def load_vae(checkpoint: Checkpoint, placement: Placement, *, class_name: str) -> nn.Module:
+    """Gives a VAE in fp32, whatever the base is held in."""
+    network: nn.Module = diffusers_class(checkpoint, "vae", class_name).from_pretrained(
+        checkpoint.weights("vae"), torch_dtype=torch.float32, use_safetensors=True
+    )
+    return network
+
+
+def load_transformer(
+    checkpoint: Checkpoint,
+    placement: Placement,
+    *,
+    class_name: str,
+    quantized: str,
+    prepare: Callable[[nn.Module], nn.Module],
+) -> nn.Module:
+    """Gives a transformer with its weights held and its blocks run as placed.
+
+    Args:
+        checkpoint: where its files are.
+        placement: how it is held and run.
+        class_name: of diffusers, which the checkpoint must name.
+        quantized: pattern on the names of the linear layers that are quantised where weights are.
+        prepare: puts the family's own attention into it.
+    """
+    network_class = diffusers_class(checkpoint, "transformer", class_name)
+    folder = checkpoint.weights("transformer")
+    if placement.streams:
+        network = placement.filled(
+            lambda: empty(lambda: network_class.from_config(checkpoint.config("transformer"))),
+            tensors_of(weight_files(folder)),
+            quantized=quantized,
+        )
+    else:
+        network = network_class.from_pretrained(folder, torch_dtype=placement.dtype, use_safetensors=True)
+        network = network.requires_grad_(False).eval().to(placement.device)
+    network = prepare(network)
+    placement.apply(network)
+    return network
 
 
 class Components:
@@ -57,8 +93,7 @@ class Components:
     ) -> None:
         """Takes a loader per component; `held` ones are there already and are never loaded or freed."""
         self.checkpoint = checkpoint
-        self.device = torch.device("cpu")
-        self.dtype = torch.float32
+        self.placement = Placement(torch.device("cpu"), torch.float32)
         self._loaders = dict(loaders)
         self._held: dict[Component, nn.Module] = dict(held or {})
         self._loaded: dict[Component, nn.Module] = {}
@@ -69,24 +104,33 @@ class Components:
             return self._held[component]
         if component not in self._loaded:
             log.info("loading the %s of %s", component.replace("_", " "), self.checkpoint.location)
-            network = self._loaders[component](
-                self.checkpoint, torch.float32 if component == "vae" else self.dtype
-            )
-            self._loaded[component] = network.requires_grad_(False).eval().to(self.device)
+            network = self._loaders[component](self.checkpoint, self.placement).requires_grad_(False).eval()
+            self._loaded[component] = network if component == "transformer" else network.to(self.device)
         return self._loaded[component]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks compute."""
+        return self.placement.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision that they compute in, the VAE apart."""
+        return self.placement.dtype
 
     @functools.cached_property
     def tokenizer(self) -> Any:
         """The tokenizer of the text encoder."""
         return load_tokenizer(self.checkpoint.files("tokenizer"))
 
-    def place(self, device: torch.device, *, dtype: torch.dtype) -> None:
-        """Moves what is loaded; another precision drops it instead, to be read from the files again."""
-        if dtype != self.dtype:
-            self._loaded = {name: network for name, network in self._loaded.items() if name == "vae"}
-        self.device, self.dtype = torch.device(device), dtype
-        for network in [*self._held.values(), *self._loaded.values()]:
-            network.to(self.device)
+    def place(self, placement: Placement) -> None:
+        """Sets how networks are held from now on; those held otherwise are dropped, to be read again when used."""
+        if placement == self.placement:
+            return
+        self.placement = placement
+        self._loaded = {name: network for name, network in self._loaded.items() if name == "vae"}
+        for vae in self._loaded.values():
+            vae.to(self.device)
 
     def release(self, component: Component) -> None:
         """Frees a component's memory; the next use loads it again."""
@@ -95,10 +139,16 @@ class Components:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
+    def each(self, function: Callable[[Tensor], Tensor], items: Iterable[Tensor]) -> Tensor:
+        """Stacks what the VAE makes of each item, if need be with the transformer in main memory meanwhile."""
+        swapped = self.placement.offload_blocks > 0  # then little of it is on the device, and bound to it
+        transformer = None if swapped else {**self._held, **self._loaded}.get("transformer")
+        return each(function, items, beside=transformer, device=self.device)
+
     def holding(self, component: Component, network: nn.Module) -> Components:
         """Gives a copy in which `network` stands for a component; nothing that is loaded is shared."""
         other = Components(self.checkpoint, self._loaders, held={**self._held, component: network})
-        other.place(self.device, dtype=self.dtype)
+        other.place(self.placement)
         return other
 
     def autocast(self) -> torch.autocast:
@@ -119,7 +169,8 @@ class Components:
     def prompt_fingerprint(self, **settings: Any) -> str:
         """Gives the digest of encoder, tokenizer, precision and the family's own settings."""
         tokenizer = folder_digest(self.checkpoint.files("tokenizer"))
-        return digest_of([self._digest("text_encoder"), tokenizer, str(self.dtype), settings])
+        precision = self.placement.encoder().kind or str(self.dtype)
+        return digest_of([self._digest("text_encoder"), tokenizer, precision, settings])
 
     def pixel_fingerprint(self, **settings: Any) -> str:
         """Gives the digest of the VAE, its latent statistics and the family's own settings."""

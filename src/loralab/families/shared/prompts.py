@@ -5,33 +5,66 @@ Prompts are encoded one at a time, so that an embedding does not depend on what 
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from loralab.errors import UserError
+from loralab.families.shared.checkpoint import Checkpoint, weight_files
+from loralab.memory import Placement
+from loralab.memory.loading import empty, fill, tensors_of
+
+QUANTIZED = r"layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
+"""Linear layers of Qwen3 that are quantised where weights are: all that its layers have."""
 
 log = logging.getLogger(__name__)
 
 
-def load_encoder(folder: Path, class_name: str, dtype: torch.dtype) -> nn.Module:
-    """Gives the Qwen3 decoder stack of a folder; a language-model head is dropped."""
+def load_encoder(checkpoint: Checkpoint, placement: Placement, *, num_layers: int | None = None) -> nn.Module:
+    """Gives the Qwen3 decoder stack of a checkpoint, as placed, up to `num_layers`, without a language-model head."""
     from transformers import Qwen3ForCausalLM, Qwen3Model
 
+    folder, class_name = checkpoint.weights("text_encoder"), checkpoint.class_name("text_encoder")
     classes = {"Qwen3ForCausalLM": Qwen3ForCausalLM, "Qwen3Model": Qwen3Model}
     if class_name not in classes:
         raise UserError(
             f"model.checkpoint: the text encoder in {folder} is a {class_name}, known are {', '.join(classes)}."
         )
-    network: nn.Module = (
-        classes[class_name].from_pretrained(folder, dtype=dtype, use_safetensors=True).base_model
-    )
-    return network
+    if placement.kind is None:
+        loaded = classes[class_name].from_pretrained(folder, dtype=placement.dtype, use_safetensors=True)
+        encoder: Any = loaded.base_model
+        encoder.layers = encoder.layers[:num_layers]
+        encoder.config.num_hidden_layers = len(encoder.layers)
+        return cast(nn.Module, encoder)
+    holding = dataclasses.replace(placement.encoder(), quantized=QUANTIZED)
+    network: Any = empty_encoder(checkpoint, num_layers=num_layers)
+    return fill(network, _decoder_tensors(folder, network.config.num_hidden_layers), holding)
+
+
+def empty_encoder(checkpoint: Checkpoint, *, num_layers: int | None = None) -> nn.Module:
+    """Gives the decoder stack up to `num_layers` on the meta device; reads its config only."""
+    from transformers import Qwen3Config, Qwen3Model
+
+    config = Qwen3Config.from_dict(checkpoint.config("text_encoder"))
+    config.num_hidden_layers = min(num_layers or config.num_hidden_layers, config.num_hidden_layers)
+    return empty(lambda: Qwen3Model._from_config(config))
+
+
+def _decoder_tensors(folder: Path, num_layers: int) -> Iterator[tuple[str, Tensor]]:
+    """Gives what the shortened decoder stack has, under its own names."""
+    for name, tensor in tensors_of(weight_files(folder)):
+        own = name.removeprefix("model.")
+        layer = re.match(r"layers\.(\d+)\.", own)
+        if own.startswith("lm_head.") or (layer and int(layer[1]) >= num_layers):
+            continue
+        yield own, tensor
 
 
 def load_tokenizer(folder: Path) -> Any:

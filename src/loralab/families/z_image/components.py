@@ -6,6 +6,7 @@ Conventions: Tongyi-MAI/Z-Image and diffusers' ZImagePipeline.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -13,9 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from loralab.denoiser import ForeignNames
-from loralab.families.shared.checkpoint import Checkpoint
-from loralab.families.shared.components import diffusers_loader
+from loralab.families.shared import components
+from loralab.families.shared.blueprint import blueprint_of
 from loralab.families.shared.prompts import chat_text, hidden_states, load_encoder, tokens_of
+from loralab.families.z_image.attention import use_processors
 
 ATTENTION = r"attention\.(to_[qkv]|to_out\.0)"
 ATTENTION_MLP = rf"({ATTENTION}|feed_forward\.w[123])"
@@ -39,13 +41,36 @@ FOREIGN_NAMES = ForeignNames(
 """The vendor's own names, as ComfyUI and most trainers write them; other layers are named alike."""
 
 
-load_transformer = diffusers_loader("transformer", "ZImageTransformer2DModel")
-load_vae = diffusers_loader("vae", "AutoencoderKL")
+QUANTIZED = r"(layers|noise_refiner|context_refiner)\.\d+\.(attention|feed_forward)\..*"
+"""Linear layers that are quantised where weights are: all in blocks but the modulation.
+That (2 % of the weights) maps one vector per picture, which steers every token; so do embedders and the last layer."""
 
-
-def load_text_encoder(checkpoint: Checkpoint, dtype: torch.dtype) -> nn.Module:
-    """Gives the Qwen3 stack of a checkpoint."""
-    return load_encoder(checkpoint.weights("text_encoder"), checkpoint.class_name("text_encoder"), dtype)
+load_text_encoder = load_encoder
+CLASSES = {"transformer": "ZImageTransformer2DModel", "vae": "AutoencoderKL"}
+load_transformer = functools.partial(
+    components.load_transformer,
+    class_name=CLASSES["transformer"],
+    quantized=QUANTIZED,
+    prepare=use_processors,
+)
+load_vae = functools.partial(components.load_vae, class_name=CLASSES["vae"])
+blueprint = functools.partial(
+    blueprint_of,
+    family="z_image",
+    classes=CLASSES,
+    quantized=QUANTIZED,
+    streams={
+        "vector": r".*adaLN_modulation.*",
+        "picture": r"noise_refiner\..*",
+        "prompt": r"context_refiner\..*",
+    },
+    unrepeated="",
+    encoder_layers=None,
+    token_multiple=32,
+)
+"""A block's last product is normalised before it is added, so that its gradient needs it."""
+USUAL_PROMPT = 128
+"""Tokens of a caption of two sentences in its template, padded; prompts differ in length."""
 
 
 def encode_prompt(

@@ -9,6 +9,7 @@ Each sequence is padded to a multiple of 32 inside the network with learned toke
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -23,6 +24,8 @@ from loralab.families.shared.components import Components
 from loralab.families.shared.schedule import pipeline_sigmas
 from loralab.families.shared.targets import pattern_for
 from loralab.families.z_image import components as zimage
+from loralab.memory import Placement
+from loralab.memory.plan import Blueprint
 
 PATCH = 2
 """Side of the square of latent positions that makes one token; the only size that the vendor's checkpoints have."""
@@ -76,9 +79,17 @@ class ZImage(Denoiser):
         """Says which base this is."""
         return self._components.identity(family=self.family, model=self.name, variant=self.variant)
 
-    def place(self, device: torch.device, *, dtype: torch.dtype) -> None:
-        """Sets device and base precision."""
-        self._components.place(device, dtype=dtype)
+    def blueprint(self) -> Blueprint:
+        """Gives the networks without weights; the length of prompts is an assumption."""
+        return zimage.blueprint(
+            self.checkpoint,
+            prompt_tokens=min(zimage.USUAL_PROMPT, self.max_prompt_length),
+            longest_prompt=self.max_prompt_length,
+        )
+
+    def place(self, placement: Placement) -> None:
+        """Sets device, precision and how the transformer's blocks run."""
+        self._components.place(placement)
 
     def release(self, component: Component) -> None:
         """Frees a component."""
@@ -111,12 +122,12 @@ class ZImage(Denoiser):
     def encode_pixels(self, pixels: Float[Tensor, " b 3 height width"]) -> Float[Tensor, " b c h w"]:
         """Encodes pictures one by one, so that latents do not depend on the batch."""
         vae = self._components.get("vae")
-        return torch.stack([zimage.encode_picture(vae, picture) for picture in pixels])
+        return self._components.each(functools.partial(zimage.encode_picture, vae), pixels)
 
     def decode_latents(self, latents: Float[Tensor, " b c h w"]) -> Float[Tensor, " b 3 height width"]:
         """Decodes pictures one by one."""
         vae = self._components.get("vae")
-        return torch.stack([zimage.decode_picture(vae, item) for item in latents])
+        return self._components.each(functools.partial(zimage.decode_picture, vae), latents)
 
     @property
     def size_multiple(self) -> int:
@@ -143,7 +154,7 @@ class ZImage(Denoiser):
         noisy: Float[Tensor, " b c h w"],
         *,
         sigma: Float[Tensor, " b"],
-        prompt_embeds: Sequence[Float[Tensor, " _l d"]],
+        prompt_embeds: Sequence[Float[Tensor, " _l d"]] | Float[Tensor, " b l d"],
     ) -> Float[Tensor, " b c h w"]:
         """Predicts noise - data: clock and sign are turned round here and nowhere else."""
         if not len(noisy) == len(sigma) == len(prompt_embeds):

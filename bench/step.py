@@ -1,0 +1,272 @@
+"""Times one training step in this process: `python bench/step.py '<case as JSON>' [folder of a wave] [its size]`.
+
+`bench/memory_speed.py` starts it. Ours is the step of loralab's own objective: noise and sigmas drawn on the CPU, loss,
+backward pass, clipping, fused AdamW. The reference is what public training scripts run: bf16, eager, PEFT LoRA in fp32
+under autocast, gradient checkpointing, AdamW.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import itertools
+import json
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
+
+from bench.idle import gpu_busy_ms  # noqa: E402
+from bench.shapes import KLEIN, Case, build, denoiser, latents_shape, prompt_embeds, random_tensors  # noqa: E402
+
+WARM_STEPS, TIMED_STEPS, PROFILED_STEPS = 3, 8, 2
+GIB = 2**30
+Step = Callable[[], torch.Tensor]
+
+
+def main() -> None:
+    """Measures and prints one JSON line."""
+    logging.basicConfig(level=logging.WARNING)
+    case = Case(**json.loads(sys.argv[1]))
+    device = torch.device("cuda", 0)
+    total = torch.cuda.get_device_properties(device).total_memory / GIB
+    if case.cap_gib is not None:
+        torch.cuda.set_per_process_memory_fraction(case.cap_gib / total)
+    row: dict[str, Any] = {**vars(case), "tokens": case.tokens, "targets": "attention", "label": case.label}
+    row["device"] = torch.cuda.get_device_name(device)
+    try:
+        row |= measured(case, device, wave=sys.argv[2:])
+    except Exception as error:
+        row["failed"] = f"{type(error).__name__}: {str(error)[:300]}"
+        _arrive(sys.argv[2:])
+    print("ROW " + json.dumps(row), flush=True)
+
+
+def measured(case: Case, device: torch.device, *, wave: list[str]) -> dict[str, Any]:
+    """Gives times, memory and what was compiled."""
+    started = time.perf_counter()
+    step, graphs = (reference if case.variant == "reference" else ours)(case, device)
+    row: dict[str, Any] = {"loaded_gib": torch.cuda.memory_allocated() / GIB}
+    row["loading_peak_gib"] = torch.cuda.max_memory_allocated() / GIB
+    torch.cuda.reset_peak_memory_stats()
+    for _ in range(WARM_STEPS):
+        loss = step()
+    torch.cuda.synchronize()
+    row["ready_s"] = time.perf_counter() - started
+    with _alone(wave):
+        step()
+        events = [torch.cuda.Event(enable_timing=True) for _ in range(TIMED_STEPS + 1)]
+        events[0].record()
+        for event in events[1:]:
+            loss = step()
+            event.record()
+        events[-1].synchronize()
+        times = sorted(a.elapsed_time(b) for a, b in itertools.pairwise(events))
+        row |= {"ms": times[len(times) // 2], "ms_min": times[0], "ms_max": times[-1]}
+        row |= {"peak_gib": torch.cuda.max_memory_allocated() / GIB, "loss": float(loss)}
+        row["reserved_gib"] = torch.cuda.max_memory_reserved() / GIB
+        if case.cap_gib is None:
+            row["bf16_tflops"] = _matmul_tflops(device)
+            row["busy_ms"] = _busy_ms(step)
+            row["idle_share"] = max(0.0, 1 - row["busy_ms"] / row["ms"])
+    return {
+        key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()
+    } | graphs()
+
+
+def ours(case: Case, device: torch.device) -> tuple[Step, Callable[[], dict[str, Any]]]:
+    """Gives the step of loralab's own objective."""
+    from loralab.adapter import LoraSpec, inject
+    from loralab.data.batch import Batch
+    from loralab.flow import LogitNormal
+    from loralab.flow.weighting import ConstantWeighting
+    from loralab.memory import Placement
+    from loralab.memory.compiling import num_graphs
+    from loralab.memory.loading import empty
+    from loralab.objectives import FlowMatching
+
+    base = denoiser(case)
+    placement = Placement(
+        device=device,
+        dtype=torch.bfloat16,
+        kind=None if case.kind == "bf16" else case.kind,
+        low_bit=case.low_bit,
+        checkpointing=case.checkpointing,
+        checkpointed_blocks=case.checkpointed_blocks,
+        compile=case.compile,
+        offload_blocks=case.offload_blocks,
+        offload_activations=case.offload_activations,
+    )
+    family = __import__(f"loralab.families.{base.family}.components", fromlist=["x"])
+    attention = __import__(f"loralab.families.{base.family}.attention", fromlist=["x"])
+    blank = empty(lambda: build(case.model))
+    network = placement.filled(lambda: blank, random_tensors(blank, device), quantized=family.QUANTIZED)
+    placement.apply(attention.use_processors(network))
+    base.place(placement)
+    base = base.with_transformer(network)
+    spec = LoraSpec(rank=case.rank, alpha=case.rank, targets="attention")
+    inject(network, spec, pattern=base.target_pattern("attention"))
+    _move(network)
+    module = FlowMatching(
+        base,
+        sigmas=LogitNormal(mean=0.0, std=1.0),
+        weighting=ConstantWeighting(),
+        optimizer=functools.partial(torch.optim.AdamW, lr=1e-4, fused=True),
+        schedule=functools.partial(torch.optim.lr_scheduler.LambdaLR, lr_lambda=lambda step: 1.0),
+        seed=0,
+    )
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = module.configure_optimizers()["optimizer"]
+    latents, prompts = torch.randn(case.batch, *latents_shape(case)), prompt_embeds(case, torch.device("cpu"))
+    count = iter(range(10**6))
+
+    def step() -> torch.Tensor:
+        batch = Batch(
+            latents=latents.to(device, non_blocking=True),
+            prompt_embeds=list(prompts.to(device, non_blocking=True)),
+            weight=weight,
+            mask=None,
+            index=next(count),
+            captions=("",) * case.batch,
+            keys=("",) * case.batch,
+        )
+        loss: torch.Tensor = module.training_step(batch, 0)["loss"]
+        return _updated(loss, parameters, optimizer)
+
+    latents, prompts = latents.pin_memory(), prompts.pin_memory()
+    weight = torch.ones(case.batch, device=device)
+    return step, lambda: {"num_graphs": num_graphs()}
+
+
+def reference(case: Case, device: torch.device) -> tuple[Step, Callable[[], dict[str, Any]]]:
+    """Gives the step of diffusers' training scripts, in their own terms."""
+    from diffusers.training_utils import cast_training_params
+    from peft import LoraConfig
+
+    from loralab.memory.loading import Holding, empty, fill
+
+    blank = empty(lambda: build(case.model))
+    network: Any = fill(blank, random_tensors(blank, device), Holding(device, torch.bfloat16))
+    pattern = denoiser(case).target_pattern("attention")
+    names = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.Linear) and re.fullmatch(pattern, name)
+    ]
+    network.add_adapter(LoraConfig(r=case.rank, lora_alpha=case.rank, target_modules=names))
+    cast_training_params(network, torch.float32)
+    network.enable_gradient_checkpointing()
+    network.train()
+    _move(network)
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-4)
+    latents = torch.randn(case.batch, *latents_shape(case), device=device)
+    prompts = prompt_embeds(case, device)
+
+    def step() -> torch.Tensor:
+        noise, sigma = torch.randn_like(latents), torch.rand(case.batch, device=device)
+        at = sigma.view(-1, 1, 1, 1)
+        noisy = (1 - at) * latents + at * noise
+        with torch.autocast("cuda", torch.bfloat16):
+            if case.model in KLEIN:
+                side = latents.shape[-1]
+                zero = torch.zeros(1, dtype=torch.long)
+                rows = torch.cartesian_prod(zero, torch.arange(side), torch.arange(side), zero).to(device)
+                words = torch.nn.functional.pad(torch.arange(prompts.shape[1])[:, None], (3, 0)).to(device)
+                tokens = noisy.flatten(2).transpose(1, 2)
+                answer = network(
+                    hidden_states=tokens, timestep=sigma, guidance=None, encoder_hidden_states=prompts,
+                    txt_ids=words, img_ids=rows, return_dict=False,
+                )[0].transpose(1, 2).unflatten(2, (side, side))  # fmt: skip
+            else:
+                pictures = list(noisy[:, :, None].unbind())
+                answer = -torch.stack(
+                    network(pictures, 1 - sigma, list(prompts), return_dict=False)[0]
+                ).squeeze(2)
+        loss = (answer.float() - (noise - latents)).square().mean()
+        return _updated(loss, parameters, optimizer)
+
+    return step, lambda: {}
+
+
+def _updated(loss: torch.Tensor, parameters: list[Any], optimizer: torch.optim.Optimizer) -> torch.Tensor:
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.detach()
+
+
+def _move(network: torch.nn.Module) -> None:
+    """Lets the adapter change something, so that no gradient is zero."""
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.01)
+
+
+def _matmul_tflops(device: torch.device) -> float:
+    """The rate of a bf16 product of 8192^3 in this very run."""
+    x = torch.randn(8192, 8192, device=device, dtype=torch.bfloat16)
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
+    for count in (3, 10):
+        events[0].record()
+        for _ in range(count):
+            x @ x
+        events[1].record()
+    events[1].synchronize()
+    return 10 * 2 * 8192**3 / events[0].elapsed_time(events[1]) / 1e9
+
+
+def _busy_ms(step: Step) -> float:
+    """Milliseconds of a step in which something ran on the device; the profiler slows the host, not the kernels."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        for _ in range(PROFILED_STEPS):
+            step()
+        torch.cuda.synchronize()
+    return gpu_busy_ms(profiler) / PROFILED_STEPS
+
+
+def _arrive(wave: list[str]) -> None:
+    if wave:
+        Path(wave[0]).mkdir(parents=True, exist_ok=True)
+        (Path(wave[0]) / str(os.getpid())).touch()
+
+
+class _alone:  # noqa: N801  it reads as `with alone`
+    """Waits until all of the wave are ready, then holds the card alone."""
+
+    def __init__(self, wave: list[str]) -> None:
+        self._wave = wave
+        self._lock: Any = None
+
+    def __enter__(self) -> None:
+        if not self._wave:
+            return
+        _arrive(self._wave)
+        started = time.monotonic()
+        while len(list(Path(self._wave[0]).iterdir())) < int(self._wave[1]):
+            if time.monotonic() - started > 150:
+                break
+            time.sleep(0.1)
+        self._lock = open(f"{self._wave[0]}.lock", "w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def __exit__(self, *error: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+
+if __name__ == "__main__":
+    main()

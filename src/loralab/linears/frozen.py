@@ -1,0 +1,97 @@
+"""A linear layer whose frozen weight is held in fewer bits."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from loralab.linears.formats import dequantize, quantize
+from loralab.linears.product import adapted_product, plain_product
+
+FORMATS = ("int8", "fp8", "nf4")
+
+
+class FrozenLinear(nn.Linear):
+    """y = x W^T + bias with W in int8, fp8 or nf4; adapters attach to it as to any linear layer.
+
+    `weight` reads the weight back, for merging, norms and DoRA; it is computed at each access.
+    """
+
+    def __init__(
+        self, tensors: dict[str, Tensor], *, kind: str, shape: tuple[int, int], low_bit: bool
+    ) -> None:
+        """Holds what `formats.quantize` gave.
+
+        Args:
+            tensors: of the format, by name.
+            kind: int8, fp8 or nf4.
+            shape: (out_features, in_features).
+            low_bit: take the products in the format itself; else in the precision of the input.
+        """
+        nn.Module.__init__(self)
+        self.out_features, self.in_features = shape
+        self.kind, self.low_bit = kind, low_bit
+        self._names = tuple(tensors)
+        for name, tensor in tensors.items():
+            self.register_buffer(name, tensor)
+        self.register_parameter("bias", None)
+
+    @property
+    def weight(self) -> Float[Tensor, " o i"]:  # type: ignore[override]
+        """The weight that the codes stand for, in bf16."""
+        return dequantize(self.kind, self.tensors, shape=self.shape, dtype=torch.bfloat16)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out_features, in_features)."""
+        return self.out_features, self.in_features
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The tensors that stand for the weight, in the format's order."""
+        return [self.get_buffer(name) for name in self._names]
+
+    def forward(self, x: Float[Tensor, " *m i"]) -> Float[Tensor, " *m o"]:
+        """Gives the product in the precision of autocast where it is on, else of the input."""
+        x = computed(x)
+        y = plain_product(x, self.tensors, kind=self.kind, shape=self.shape, low_bit=self.low_bit)
+        return self._biased(y)
+
+    def adapted(
+        self, x: Float[Tensor, " *m i"], *, down: Float[Tensor, " r i"], up: Float[Tensor, " o r"]
+    ) -> Float[Tensor, " *m o"]:
+        """Gives the product plus the adapter's, (x down^T) up^T, in one pass over the output."""
+        y = adapted_product(
+            computed(x),
+            self.tensors,
+            down=down,
+            up=up,
+            kind=self.kind,
+            shape=self.shape,
+            low_bit=self.low_bit,
+        )
+        return self._biased(y)
+
+    def extra_repr(self) -> str:
+        """Says what `print(transformer)` shows."""
+        return f"{self.in_features}, {self.out_features}, {self.kind}, low_bit={self.low_bit}"
+
+    def _biased(self, y: Tensor) -> Tensor:
+        return y if self.bias is None else y + self.bias.to(y.dtype)
+
+
+def frozen_linear(
+    weight: Float[Tensor, " o i"], *, bias: nn.Parameter | None, kind: str, low_bit: bool
+) -> FrozenLinear:
+    """Quantises a weight, on its device, and gives the layer that holds it."""
+    rows, columns = weight.shape
+    layer = FrozenLinear(quantize(weight, kind), kind=kind, shape=(rows, columns), low_bit=low_bit)
+    layer.register_parameter("bias", bias)
+    return layer
+
+
+def computed(x: Tensor) -> Tensor:
+    """Casts to what autocast computes in; a product that quantises its input takes fp32 as it is."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x

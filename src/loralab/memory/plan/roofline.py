@@ -1,0 +1,130 @@
+"""The time of a training step on a card, from shapes.
+
+    time      = computing + copies over PCIe - overlap * min(computing, copies)
+    computing = products + attention + low-rank products + copies of weights + traffic + launches
+
+    products   2 n rows columns for every linear layer in a block: forwards; backwards as much where the block learns
+               (frozen weights have no gradient of their own); and what checkpointing repeats
+    attention  4 n^2 dim per block forwards, 2.5 times that backwards (five products instead of two)
+    low-rank   2 n r (rows + columns) forwards, twice that backwards
+    copies     of weights: codes are transposed for the backward product of low_bit; exact reads weights back in bf16
+               before every product
+    traffic    everything between products, measured; launches: what does not grow with the tokens, measured
+    PCIe       waiting blocks come twice a step, waiting activations go and come
+
+Rates are a card's own (loralab.memory.plan.cards) times the share of them that is reached in practice.
+"""
+
+from __future__ import annotations
+
+from loralab.memory.placement import Placement
+from loralab.memory.plan.activations import Peaks
+from loralab.memory.plan.blueprint import Layer
+from loralab.memory.plan.cards import Card
+
+BACKWARD_ATTENTION = 2.5
+
+
+class Roofline:
+    """Predicts times of one subject on one card."""
+
+    def __init__(self, peaks: Peaks, card: Card) -> None:
+        """Takes what is trained and the card."""
+        self.peaks, self.card = peaks, card
+        self._share = peaks.measured.efficiency
+        self._blueprint = peaks.subject.blueprint
+
+    def step_s(self, placement: Placement) -> float:
+        """Predicts seconds per micro-batch, forwards and backwards."""
+        return self._beside(self.computing_s(placement), self.copying_s(placement))
+
+    def computing_s(self, placement: Placement) -> float:
+        """Predicts seconds of computing, with what is measured of it."""
+        known = self.known_s(placement)
+        return known + self._measured_s(placement)
+
+    def known_s(self, placement: Placement) -> float:
+        """Predicts what follows from shapes alone: products, attention and copies of weights."""
+        blocks = range(len(self.peaks.block_tokens))
+        return sum(self._block_s(index, placement, learning=index in self.peaks.learning) for index in blocks)
+
+    def measured_terms(self, placement: Placement) -> tuple[float, float]:
+        """Gives the factors (seconds per unit) of `traffic` and `launch` in a step; backwards counts as two passes."""
+        plain = self.peaks.plain(placement)
+        passes = ((4 - (index in plain)) * self.peaks.block_tokens[index] for index in self.peaks.learning)
+        tokens = sum(passes)
+        traffic = tokens * self._blueprint.dim / (self._share["bandwidth"] * self.card.bandwidth * 1e9)
+        return traffic, 1e-6 * len(self.peaks.learning)
+
+    def forward_s(self, placement: Placement, *, num_tokens: int, pictures: int) -> float:
+        """Predicts seconds of a forward pass on so many pictures of `num_tokens` each, as for drawing."""
+        scale = pictures * num_tokens / max(self.peaks.block_tokens)
+        longer = num_tokens * self.peaks.subject.micro_batch / max(self.peaks.block_tokens)
+        layers = [layer for layer in self.peaks.layers if layer.block is not None]
+        products = sum(self._product_s(layer, placement, passes=1) for layer in layers)
+        attention = sum(self._attention_s(index, forwards=1, backwards=0) for index in self._blocks())
+        traffic = self._measured_s(placement.without(checkpointing="none", offload_activations=False)) / 3
+        computing = scale * (products + longer * attention + traffic)
+        weights = self.peaks.weights(placement).waiting(placement.offload_blocks)
+        return self._beside(computing, weights / self._pcie)
+
+    def _block_s(self, index: int, placement: Placement, *, learning: bool) -> float:
+        plain = index in self.peaks.plain(placement) or not learning
+        mode = "none" if plain else placement.checkpointing
+        seconds = 0.0
+        for layer in self.peaks.in_block[index]:
+            again = mode != "none" and (layer.repeated or not placement.compile)
+            seconds += self._product_s(layer, placement, passes=1 + learning + again)
+            seconds += self._copy_s(layer, placement, forwards=1 + again, backwards=int(learning))
+            if layer.adapted:
+                seconds += self._low_rank_s(layer, passes=1 + 2 * learning + again)
+        forwards = 1 + (mode == "full")
+        return seconds + self._attention_s(index, forwards=forwards, backwards=int(learning))
+
+    def _product_s(self, layer: Layer, placement: Placement, *, passes: int) -> float:
+        kind = placement.kind if placement.low_bit and layer.quantized and placement.kind else "bf16"
+        tokens = self.peaks.subject.micro_batch * self.peaks.subject.tokens.of(layer.stream)
+        return 2 * passes * tokens * layer.numel / (self.card.rate(kind) * self._share[kind])
+
+    def _low_rank_s(self, layer: Layer, *, passes: int) -> float:
+        tokens = self.peaks.subject.micro_batch * self.peaks.subject.tokens.of(layer.stream)
+        operations = 2 * passes * tokens * self.peaks.subject.adapter.rank * (layer.rows + layer.columns)
+        return operations / (self.card.rate("bf16") * self._share["bf16"])
+
+    def _copy_s(self, layer: Layer, placement: Placement, *, forwards: int, backwards: int) -> float:
+        if placement.kind is None or not layer.quantized:
+            return 0.0
+        moved = 2 * backwards if placement.low_bit else 5 * (forwards + backwards)
+        return moved * layer.numel / (self._share["bandwidth"] * self.card.bandwidth * 1e9)
+
+    def _attention_s(self, index: int, *, forwards: int, backwards: int) -> float:
+        subject = self.peaks.subject
+        once = (
+            4
+            * subject.micro_batch
+            * self.peaks.lengths[index] ** 2
+            * self._blueprint.dim
+            / self.card.rate("bf16")
+        )
+        backward = BACKWARD_ATTENTION * backwards * once / self._share["attention_backward"]
+        return forwards * once / self._share["attention_forward"] + backward
+
+    def copying_s(self, placement: Placement) -> float:
+        """Predicts seconds of copies between the card and main memory."""
+        weights = self.peaks.weights(placement).waiting(placement.offload_blocks)
+        return 2 * (weights + self.peaks.moved(placement)) / self._pcie
+
+    def _measured_s(self, placement: Placement) -> float:
+        coefficients = self.peaks.coefficients(placement)
+        traffic, launch = self.measured_terms(placement)
+        return traffic * coefficients.traffic + launch * coefficients.launch
+
+    def _blocks(self) -> range:
+        return range(len(self.peaks.block_tokens))
+
+    def _beside(self, computing: float, copying: float) -> float:
+        return computing + copying - self._share["overlap"] * min(computing, copying)
+
+    @property
+    def _pcie(self) -> float:
+        return self.card.pcie * 1e9 * self._share["pcie"]

@@ -1,0 +1,6 @@
+"""What a configuration needs, predicted before anything is loaded, and memory=auto decided by it."""
+
+from loralab.planning.decide import Decision, decided, drawing_placement
+from loralab.planning.report import planned
+
+__all__ = ["Decision", "decided", "drawing_placement", "planned"]

@@ -1,0 +1,94 @@
+"""memory=auto on a GPU, as a machine without one can see it: torch's answers about the card are given."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from bench.configs import save_configs
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from loralab.config import CONF, model_arguments
+from loralab.memory import Placement
+from loralab.planning import decided, drawing_placement
+
+CUDA = torch.device("cuda", 0)
+
+
+@pytest.fixture(scope="module")
+def klein(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_configs("flux2_klein9b", tmp_path_factory.mktemp("klein"))
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Lets torch speak of a card with so much free memory."""
+
+    def present(name: str, *, free_gib: float, capability: tuple[int, int]) -> None:
+        size = SimpleNamespace(total_memory=24 * 2**30)
+        answers = {
+            "get_device_name": name, "get_device_properties": size, "get_device_capability": capability,
+            "is_bf16_supported": True, "memory_reserved": 0, "memory_allocated": 0,
+            "mem_get_info": (int(free_gib * 2**30), size.total_memory),
+        }  # fmt: skip
+        for key, answer in answers.items():
+            monkeypatch.setattr(torch.cuda, key, lambda *_, answer=answer: answer)
+
+    return present
+
+
+def configured(name: str, klein: Path, *overrides: str) -> tuple[DictConfig, Any, Any]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose(name, ["model=flux2_klein9b", f"model.checkpoint='{klein}'", *overrides])
+    return config, instantiate(config.memory), instantiate(model_arguments(config))
+
+
+def test_auto_becomes_what_fits_into_the_free_memory_and_says_its_neighbours(
+    klein: Path, card: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    card("NVIDIA GeForce RTX 4090", free_gib=14, capability=(8, 9))
+    config, policy, denoiser = configured("train", klein, "memory.checkpointing=full")
+
+    with caplog.at_level(logging.INFO, logger="loralab"):
+        decision = decided(config, policy, denoiser, device=CUDA)
+
+    assert decision.placement.kind in ("int8", "fp8") and decision.placement.low_bit
+    assert decision.placement.checkpointing == "full"
+    assert decision.train_peak_gib is not None and decision.train_peak_gib < 14 * 0.97
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.split(": ", 1)[1].split("  ")[0] for line in said] == [
+        "chosen",
+        "next cheaper",
+        "next dearer",
+    ]
+    assert decision.summary(measured_gib=11.0)["measured_train_peak_gib"] == 11.0
+
+
+def test_a_chosen_precision_is_not_touched_but_predicted(klein: Path, card: Any) -> None:
+    card("NVIDIA GeForce RTX 4090", free_gib=20, capability=(8, 9))
+    config, policy, denoiser = configured("train", klein, "memory=nf4")
+
+    decision = decided(config, policy, denoiser, device=CUDA)
+
+    assert decision.placement == policy.on(CUDA)
+    assert 5 < (decision.train_peak_gib or 0) < 20
+
+
+@pytest.mark.parametrize(("free_gib", "kind", "share"), [(80, None, 0.0), (20, "int8", 0.0), (10, None, 1.0)])
+@pytest.mark.parametrize("command", ["sample", "score"])
+def test_pictures_are_drawn_in_the_most_exact_precision_that_fits(
+    command: str, free_gib: float, kind: str | None, share: float, klein: Path, card: Any
+) -> None:
+    card("NVIDIA GeForce RTX 3090", free_gib=free_gib, capability=(8, 6))
+    needed = {"sample": ("prompt=x",), "score": ("adapter_file=x",)}[command]
+    config, policy, denoiser = configured(command, klein, *needed)
+
+    placement: Placement = drawing_placement(config, policy, denoiser, device=CUDA)
+
+    assert (placement.kind, placement.offload_blocks) == (kind, share)
