@@ -46,9 +46,8 @@ class OffloadedActivations:
             if tensor.nbytes < SMALLEST_BYTES or tensor.data_ptr() in staying or not tensor.is_contiguous():
                 return tensor
             key = (tensor.data_ptr(), tensor.shape)
-            if (
-                key not in moved or moved[key][0].expired()
-            ):  # another tensor, where one that was freed had been
+            # A tensor may lie where another did that was freed meanwhile.
+            if key not in moved or moved[key][0].expired():
                 waiting.append(self._moved(index, len(waiting), tensor.detach()))
                 moved[key] = (StorageWeakRef(tensor.untyped_storage()), waiting[-1])
             return moved[key][1]
