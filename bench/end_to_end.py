@@ -48,9 +48,11 @@ def main() -> None:
     arguments = parser.parse_args()
     scratch = arguments.scratch or Path(tempfile.mkdtemp())
     folders = {CASES[name][0] for name in arguments.cases}
+    from bench.folders import save_pictures
+
     for model in sorted(folders):
         _folder(model, scratch / model, tiny=arguments.tiny)
-    _pictures(scratch / "pictures", 64 if arguments.tiny else 1024)
+    save_pictures(scratch / "pictures", 64 if arguments.tiny else 1024)
     started = time.monotonic()
     running = {name: _started(name, scratch, arguments) for name in arguments.cases}
     rows = []
@@ -109,17 +111,6 @@ def _folder(model: str, folder: Path, *, tiny: bool) -> None:
         (save_klein if model in KLEIN else save_zimage)(folder)
     elif not (folder / "model_index.json").is_file():
         save_folder(model, folder)
-
-
-def _pictures(folder: Path, side: int) -> None:
-    from PIL import Image
-
-    folder.mkdir(parents=True)
-    source = torch.Generator().manual_seed(0)
-    for index in range(8):
-        pixels = torch.randint(0, 256, (side, side, 3), generator=source, dtype=torch.uint8)
-        Image.fromarray(pixels.numpy()).save(folder / f"{index}.png")
-        (folder / f"{index}.txt").write_text(f"a photo of a cat, number {index}")
 
 
 if __name__ == "__main__":

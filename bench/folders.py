@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from bench.configs import VAE
 from bench.shapes import KLEIN, build
 
 from loralab.memory.loading import empty
@@ -38,9 +39,7 @@ def save_folder(model: str, folder: Path) -> Path:
         )  # fmt: skip
     else:
         vae = AutoencoderKL(
-            block_out_channels=[128, 256, 512, 512], layers_per_block=2, latent_channels=16, scaling_factor=0.3611,
-            shift_factor=0.1159, down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
-            use_quant_conv=False, use_post_quant_conv=False,
+            **VAE,
         )  # fmt: skip
         scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=False)
     transformer: Any = empty(lambda: build(model))
@@ -108,3 +107,15 @@ def _values(name: str, shape: tuple[int, ...], source: torch.Generator) -> torch
     rows = -(-shape[0] // SHARE)
     pool = torch.randn(rows, shape[-1], generator=source).to(torch.bfloat16)
     return (pool * shape[-1] ** -0.5).contiguous()
+
+
+def save_pictures(folder: Path, side: int) -> None:
+    """Saves eight random pictures with captions."""
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    source = torch.Generator().manual_seed(0)
+    for index in range(8):
+        pixels = torch.randint(0, 256, (side, side, 3), generator=source, dtype=torch.uint8)
+        Image.fromarray(pixels.numpy()).save(folder / f"{index}.png")
+        (folder / f"{index}.txt").write_text(f"a photo of a cat, number {index}")

@@ -25,20 +25,10 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-KLEIN = {
-    "flux2_klein4b": {
-        "num_layers": 5,
-        "num_single_layers": 20,
-        "num_attention_heads": 24,
-        "joint_attention_dim": 7680,
-    },
-    "flux2_klein9b": {
-        "num_layers": 8,
-        "num_single_layers": 24,
-        "num_attention_heads": 32,
-        "joint_attention_dim": 12288,
-    },
-}
+from bench.configs import VAE  # noqa: E402  found through the line above
+from bench.folders import save_pictures  # noqa: E402
+from bench.shapes import KLEIN, build  # noqa: E402
+
 TEXT_LAYERS = {"flux2_klein4b": 28, "flux2_klein9b": 28, "zimage_base": 3, "zimage_turbo": 3}
 SHIFT = {"zimage_turbo": 3.0, "zimage_base": 6.0}
 
@@ -78,7 +68,7 @@ def _case(model: str, scratch: Path, arguments: argparse.Namespace) -> dict[str,
     resolution = 64 if arguments.tiny else arguments.resolution
     checkpoint = _saved(model, scratch / "checkpoint", tiny=arguments.tiny)
     saved_s = time.perf_counter() - started
-    _pictures(scratch / "pictures", resolution)
+    save_pictures(scratch / "pictures", resolution)
     run = scratch / "run"
     command = [
         sys.executable, "train.py", f"model={model}", f"model.checkpoint={checkpoint}", "objective=flow_matching",
@@ -146,27 +136,18 @@ def _text(model: str, *, hidden_size: int) -> Any:
 
 
 def _klein(model: str) -> Any:
-    from diffusers import (
-        AutoencoderKLFlux2,
-        FlowMatchEulerDiscreteScheduler,
-        Flux2KleinPipeline,
-        Flux2Transformer2DModel,
-    )
+    from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2KleinPipeline
     from tests.tiny import tokenizer
 
-    sizes = KLEIN[model]
     return Flux2KleinPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(
             shift=3.0, use_dynamic_shifting=True, base_shift=0.5, max_shift=1.15, base_image_seq_len=256,
             max_image_seq_len=4096,
         ),
         vae=AutoencoderKLFlux2(),
-        text_encoder=_text(model, hidden_size=sizes["joint_attention_dim"] // 3),
+        text_encoder=_text(model, hidden_size=KLEIN[model]["joint_attention_dim"] // 3),
         tokenizer=tokenizer(),
-        transformer=Flux2Transformer2DModel(
-            patch_size=1, in_channels=128, attention_head_dim=128, timestep_guidance_channels=256, mlp_ratio=3.0,
-            axes_dims_rope=(32, 32, 32, 32), rope_theta=2000, guidance_embeds=False, **sizes,
-        ),
+        transformer=build(model),
         is_distilled=False,
     )  # fmt: skip
 
@@ -187,25 +168,12 @@ def _zimage(model: str) -> Any:
     return ZImagePipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT[model], use_dynamic_shifting=False),
         vae=AutoencoderKL(
-            block_out_channels=[128, 256, 512, 512], layers_per_block=2, latent_channels=16, scaling_factor=0.3611,
-            shift_factor=0.1159, down_block_types=["DownEncoderBlock2D"] * 4, up_block_types=["UpDecoderBlock2D"] * 4,
-            use_quant_conv=False, use_post_quant_conv=False,
+            **VAE,
         ),
         text_encoder=_text(model, hidden_size=2560),
         tokenizer=tokenizer(),
         transformer=transformer,
     )  # fmt: skip
-
-
-def _pictures(folder: Path, resolution: int) -> None:
-    from PIL import Image
-
-    folder.mkdir(parents=True)
-    source = torch.Generator().manual_seed(0)
-    for index in range(8):
-        pixels = torch.randint(0, 256, (resolution, resolution, 3), generator=source, dtype=torch.uint8)
-        Image.fromarray(pixels.numpy()).save(folder / f"{index}.png")
-        (folder / f"{index}.txt").write_text(f"a photo of a cat, number {index}")
 
 
 def _reloaded(checkpoint: Path, adapter: Path, resolution: int) -> bool:

@@ -10,6 +10,7 @@ models random ones of the true shapes. bf16 is the yardstick: what everybody tra
 
 from __future__ import annotations
 
+import abc
 import argparse
 import json
 import re
@@ -85,7 +86,7 @@ def compared(found: dict[str, Tensor], right: dict[str, Tensor]) -> dict[str, fl
     }
 
 
-class Setting:
+class Setting(abc.ABC):
     """A model with one picture: gives the gradient of its loss by the adapter."""
 
     device: torch.device
@@ -96,9 +97,9 @@ class Setting:
     network: nn.Module | None = None
     held: tuple[Any, ...] = ()
 
+    @abc.abstractmethod
     def make(self, kind: str | None, low_bit: bool, dtype: torch.dtype) -> nn.Module:
         """Makes the transformer, its weights held so."""
-        raise NotImplementedError
 
     def gradient(
         self, kind: str | None, low_bit: bool, sigma: float, dtype: torch.dtype

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 BUSY = ("kernel", "gpu_memcpy", "gpu_memset")
 """Categories of a trace that are work of the GPU; annotations lie on its timeline as well and span the gaps."""
 
@@ -24,16 +26,12 @@ def gpu_idle_share(profile: Any) -> float:
     Raises:
         ValueError: if nothing ran on a GPU.
     """
-    events = _exported(profile) if hasattr(profile, "export_chrome_trace") else profile
-    return idle_share(
-        (float(event["ts"]), float(event["dur"])) for event in events if event.get("cat") in BUSY
-    )
+    return idle_share(_busy(profile))
 
 
 def gpu_busy_ms(profile: Any) -> float:
     """Gives the milliseconds in which something ran on the GPU; arguments and errors as for `gpu_idle_share`."""
-    events = _exported(profile) if hasattr(profile, "export_chrome_trace") else profile
-    intervals = [(float(event["ts"]), float(event["dur"])) for event in events if event.get("cat") in BUSY]
+    intervals = _busy(profile)
     share = idle_share(intervals)
     span = max(start + duration for start, duration in intervals) - min(start for start, _ in intervals)
     return (1 - share) * span / 1000
@@ -50,6 +48,11 @@ def idle_share(intervals: Iterable[tuple[float, float]]) -> float:
         idle += max(start - covered_until, 0.0)
         covered_until = max(covered_until, start + duration)
     return idle / (covered_until - first) if covered_until > first else 0.0
+
+
+def _busy(profile: Any) -> list[tuple[float, float]]:
+    events = _exported(profile) if isinstance(profile, torch.profiler.profile) else profile
+    return [(float(event["ts"]), float(event["dur"])) for event in events if event.get("cat") in BUSY]
 
 
 def _exported(profile: Any) -> list[Mapping[str, Any]]:

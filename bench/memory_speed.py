@@ -23,7 +23,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-from bench.shapes import Case, to_json  # noqa: E402
+from bench.shapes import Case, to_json  # noqa: E402  found through the line above
 from bench.tables import draw_pareto, main_table, other_table  # noqa: E402
 
 RANKS = {"flux2_klein4b": 16, "flux2_klein9b": 16, "zimage_turbo": 64}

@@ -24,7 +24,7 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-from bench.configs import save_configs  # noqa: E402
+from bench.configs import save_configs  # noqa: E402  found through the line above
 from bench.planner_fit import AIM, Case, fitted, hidden_share  # noqa: E402
 
 from loralab.memory import Placement  # noqa: E402
@@ -54,8 +54,7 @@ def main() -> None:
         if row["variant"] == "ours" and "failed" not in row
     ]
     if arguments.fit:
-        content = json.loads(COEFFICIENTS.read_text())
-        content = refitted(rows, content)
+        content = refitted(rows, json.loads(COEFFICIENTS.read_text()))
         content["source"] = (
             f"bench/planner_error.py --fit of {arguments.measured.name}, on {rows[0]['device']}"
         )

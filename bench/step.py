@@ -25,7 +25,7 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-from bench.idle import gpu_busy_ms  # noqa: E402
+from bench.idle import gpu_busy_ms  # noqa: E402  found through the line above
 from bench.shapes import KLEIN, Case, build, denoiser, latents_shape, prompt_embeds, random_tensors  # noqa: E402
 
 WARM_STEPS, TIMED_STEPS, PROFILED_STEPS = 3, 8, 2

@@ -36,3 +36,8 @@ def sha256_file(path: str | Path) -> str:
     """Hex SHA-256 of a file's content, read in pieces."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder(name: str) -> Path:
+    """Gives where a kind of thing is remembered over runs: below XDG_CACHE_HOME, or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "loralab" / name

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from loralab.linears import FrozenLinear, adapted_product
+from loralab.linears import FrozenLinear, adapted_product, compute_dtype
 
 
 @functools.cache
@@ -26,11 +26,7 @@ def fused_linear() -> type[nn.Module]:
         def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             """Gives the adapted layer's output; anything unusual is left to PEFT."""
             names = [name for name in self.active_adapters if name in self.lora_A]
-            dtype = (
-                torch.get_autocast_dtype(x.device.type)
-                if torch.is_autocast_enabled(x.device.type)
-                else x.dtype
-            )
+            dtype = compute_dtype(x)
             if args or kwargs or self.disable_adapters or self.merged or not self._plain(names, dtype, x):
                 return super().forward(x, *args, **kwargs)
             down = torch.cat([self.lora_A[name].weight.to(dtype) for name in names])

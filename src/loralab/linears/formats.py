@@ -28,13 +28,13 @@ SMALLEST = 1e-30
 
 def rows_to_int8(x: Float[Tensor, " *m k"]) -> tuple[Tensor, Tensor]:
     """Gives (codes, one fp32 scale per row) of a matrix by its rows' largest entries."""
-    scale = x.float().abs().amax(-1, keepdim=True).clamp_min(SMALLEST) / INT8_LARGEST
+    scale = _row_scale(x, INT8_LARGEST)
     return (x.float() / scale).round().to(torch.int8), scale.squeeze(-1)
 
 
 def rows_to_fp8(x: Float[Tensor, " *m k"]) -> tuple[Tensor, Tensor]:
     """Gives (e4m3 codes, one fp32 scale per row) of a matrix by its rows' largest entries."""
-    scale = x.float().abs().amax(-1, keepdim=True).clamp_min(SMALLEST) / FP8_LARGEST
+    scale = _row_scale(x, FP8_LARGEST)
     return (x.float() / scale).to(torch.float8_e4m3fn), scale.squeeze(-1)
 
 
@@ -72,6 +72,10 @@ def num_bytes(kind: str, *, num_rows: int, num_columns: int) -> int:
         blocks = -(-count // NF4_BLOCK)
         return -(-count // 2) + blocks + 4 * -(-blocks // 256) + 16 * 4 + 256 * 4 + 4
     return count + 4 * num_rows
+
+
+def _row_scale(x: Tensor, largest: float) -> Tensor:
+    return x.float().abs().amax(-1, keepdim=True).clamp_min(SMALLEST) / largest
 
 
 def _to_nf4(weight: Tensor) -> dict[str, Tensor]:

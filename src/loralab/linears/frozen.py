@@ -54,7 +54,7 @@ class FrozenLinear(nn.Linear):
 
     def forward(self, x: Float[Tensor, " *m i"]) -> Float[Tensor, " *m o"]:
         """Gives the product in the precision of autocast where it is on, else of the input."""
-        x = computed(x)
+        x = x.to(compute_dtype(x))
         y = plain_product(x, self.tensors, kind=self.kind, shape=self.shape, low_bit=self.low_bit)
         return self._biased(y)
 
@@ -63,7 +63,7 @@ class FrozenLinear(nn.Linear):
     ) -> Float[Tensor, " *m o"]:
         """Gives the product plus the adapter's, (x down^T) up^T, in one pass over the output."""
         y = adapted_product(
-            computed(x),
+            x.to(compute_dtype(x)),
             self.tensors,
             down=down,
             up=up,
@@ -91,7 +91,7 @@ def frozen_linear(
     return layer
 
 
-def computed(x: Tensor) -> Tensor:
-    """Casts to what autocast computes in; a product that quantises its input takes fp32 as it is."""
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """Gives the precision in which a layer answers x: autocast's where it is on, else that of x."""
     device = x.device.type
-    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype

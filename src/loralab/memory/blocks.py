@@ -75,7 +75,7 @@ class Blocks:
             return self._called(index, args, kwargs)
         learning = torch.is_grad_enabled()
         if learning:
-            args, kwargs = _marked(_Entered, self, index, (args, kwargs))
+            args, kwargs = _marked(functools.partial(self._drop, index), (args, kwargs))
         self._fetch(index, towards=1)
         if learning and self._kept is not None:
             with self._kept.kept(index, self._blocks[index], inputs=(args, kwargs)):
@@ -85,7 +85,7 @@ class Blocks:
         last = index == len(self._blocks) - 1
         if not (learning and last):
             self._drop(index)
-        return _marked(_Left, self, index, result) if learning else result
+        return _marked(functools.partial(self._before_backward, index), result) if learning else result
 
     def _called(self, index: int, args: Any, kwargs: Any) -> Any:
         block = self._blocks[index]
@@ -115,16 +115,12 @@ class Blocks:
         if index in self._swapped:
             self._swapped[index].drop()
 
-    def before_backward(self, index: int) -> None:
-        """Is called when the gradient reaches a block's output."""
+    def _before_backward(self, index: int) -> None:
+        """Is told when the gradient reaches a block's output; `_drop` is, when it has reached the input."""
         self._fetch(index, towards=-1)
         if self._kept is not None:
             self._kept.fetch(index)
             self._kept.fetch(index - 1)
-
-    def after_backward(self, index: int) -> None:
-        """Is called when a block's input has its gradient."""
-        self._drop(index)
 
 
 def _call(mode: str, forward: Callable[..., Any], block: nn.Module, args: Any, kwargs: Any) -> Any:
@@ -136,40 +132,26 @@ def _call(mode: str, forward: Callable[..., Any], block: nn.Module, args: Any, k
     return checkpointed(mode, body, *args, **kwargs)
 
 
-class _Entered(torch.autograd.Function):
-    """The identity on a block's inputs, which tells when their gradient is there."""
+class _Mark(torch.autograd.Function):
+    """The identity, which tells when the gradient of what passes through it is there."""
 
     @staticmethod
-    def forward(ctx: Any, blocks: Blocks, index: int, *tensors: Tensor) -> Any:
-        ctx.blocks, ctx.index = blocks, index
+    def forward(ctx: Any, tell: Callable[[], None], *tensors: Tensor) -> Any:
+        ctx.tell = tell
         return tuple(tensor.view_as(tensor) for tensor in tensors)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        ctx.blocks.after_backward(ctx.index)
-        return None, None, *gradients
+        ctx.tell()
+        return None, *gradients
 
 
-class _Left(torch.autograd.Function):
-    """The identity on a block's outputs, which tells when their gradient arrives."""
-
-    @staticmethod
-    def forward(ctx: Any, blocks: Blocks, index: int, *tensors: Tensor) -> Any:
-        ctx.blocks, ctx.index = blocks, index
-        return tuple(tensor.view_as(tensor) for tensor in tensors)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        ctx.blocks.before_backward(ctx.index)
-        return None, None, *gradients
-
-
-def _marked(mark: Any, blocks: Blocks, index: int, values: Any) -> Any:
+def _marked(tell: Callable[[], None], values: Any) -> Any:
     """Passes every tensor with a gradient through a mark, wherever it is nested."""
     leaves, spec = pytree.tree_flatten(values)
     places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.requires_grad]
     if places:
-        marked = mark.apply(blocks, index, *[leaves[place] for place in places])
+        marked = _Mark.apply(tell, *[leaves[place] for place in places])
         for place, tensor in zip(places, marked, strict=True):
             leaves[place] = tensor
     return pytree.tree_unflatten(leaves, spec)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
+
+from loralab.files import cache_folder
 
 log = logging.getLogger(__name__)
 VARIANTS = 64
@@ -21,8 +22,7 @@ VARIANTS = 64
 
 def use_cache_folder() -> None:
     """Names a lasting folder for compiled code, unless the environment has named one."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(root / "loralab" / "compiled"))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder("compiled")))
 
 
 def num_graphs() -> int:

@@ -61,7 +61,8 @@ class Placement:
             quantized: pattern on the names of linear layers that are quantised.
         """
         network = build()
-        names = [name for name, module in network.named_modules() if module in set(repeated_blocks(network))]
+        blocks = set(repeated_blocks(network))
+        names = [name for name, module in network.named_modules() if module in blocks]
         waiting = tuple(f"{names[index]}." for index in _spread(self.offload_blocks, among=len(names)))
         holding = Holding(
             device=self.device,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from loralab.families.shared.checkpoint import weight_files
-from loralab.files import atomic_write, sha256_file
+from loralab.files import atomic_write, cache_folder, sha256_file
 
 LARGE_BYTES = 64 * 2**20
 
@@ -61,18 +61,13 @@ def file_digest(path: Path) -> str:
     state = target.stat()
     if state.st_size < LARGE_BYTES:
         return sha256_file(target)
-    note = cache_folder() / f"{digest_of([str(target), state.st_size, state.st_mtime_ns])}.sha256"
+    note = cache_folder("digests") / f"{digest_of([str(target), state.st_size, state.st_mtime_ns])}.sha256"
     if note.is_file():
         return note.read_text().strip()
     digest = sha256_file(target)
     if os.access(_existing_parent(note), os.W_OK):
         atomic_write(note, digest)
     return digest
-
-
-def cache_folder() -> Path:
-    """Where digests of large files are remembered: below XDG_CACHE_HOME, or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "loralab" / "digests"
 
 
 def _existing_parent(path: Path) -> Path:
