@@ -129,7 +129,15 @@ def cases(scratch: Path) -> Iterator[Case]:
     yield typed("activations kept elsewhere that nobody keeps", good, "memory.offload_activations=true")
     yield typed("more blocks in main memory than there are", good, "memory.offload_blocks=2")
     yield typed("a budget for a precision that is chosen", good, "memory=int8", "memory.budget_gib=14")
-    yield typed("a loss that becomes infinite", good, "optimizer.lr=1e15", "run.save_every=1")
+    yield typed(
+        "a learning rate that no source supports",
+        ("train.py",),
+        "model=flux2_klein9b",
+        "dataset.root=photos",
+        "optimizer.lr=1e-3",
+    )
+    yield typed("a degree of safety that does not exist", good, "safety=careful")
+    yield typed("a loss that becomes infinite", good, "optimizer.lr=1e15", "safety=off", "run.save_every=1")
     yield typed("a resume where no run lives", ("train.py",), f"run.resume={scratch / 'good'}")
     yield typed("a GPU that is not there", good, "trainer.accelerator=cuda")
     yield typed(

@@ -7,25 +7,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from loralab.errors import UserError, joined
+from loralab.ranges import advice, applicable, outside, read_ranges
 
 if TYPE_CHECKING:
     from loralab.adapter import LoraSpec
     from loralab.data import PictureDataset
     from loralab.denoiser import Denoiser
     from loralab.memory import MemoryPolicy
+    from loralab.study import StudySettings
 
 CONF = Path(__file__).parents[2] / "conf"
 RECIPE_KEYS = ("recipe", "sigmas", "training_base")
 """What a model's file says about training it; the rest are arguments of its class."""
+SAFETY = ("strict", "warn", "off")
+
+log = logging.getLogger("loralab")
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,18 @@ def build(config: DictConfig) -> Experiment:
     return Experiment(**{name: _instantiated(name, group, instantiate) for name, group in groups.items()})
 
 
+def built_study(config: DictConfig) -> StudySettings:
+    """Instantiates the settings of the study that a run belongs to, or that a sweep is.
+
+    Raises:
+        UserError: for settings that cannot be.
+    """
+    from hydra.utils import instantiate
+
+    settings: StudySettings = _instantiated("study", config.study, instantiate)
+    return settings
+
+
 def model_arguments(config: DictConfig) -> DictConfig:
     """Gives a model's `_target_` and arguments, without what its file says about training it."""
     model = {key: value for key, value in config.model.items_ex(resolve=False) if key not in RECIPE_KEYS}
@@ -71,19 +90,24 @@ def model_arguments(config: DictConfig) -> DictConfig:
 
 
 def check(config: DictConfig) -> None:
-    """Applies every rule and reports all that are broken at once."""
+    """Applies every rule and reports all that are broken at once; says which safe ranges are overridden."""
     problems = list(_missing(config))
     if not problems:
         problems = [problem for rule in RULES for problem in rule(config)]
     if problems:
         raise UserError("this configuration cannot run:\n" + joined(problems))
+    if config.safety != "strict":
+        level = logging.WARNING if config.safety == "warn" else logging.INFO
+        for line, _ in _outside_safe_ranges(config):
+            log.log(level, "safety=%s: %s", config.safety, line)
 
 
 def digest(config: DictConfig) -> str:
-    """Gives the SHA-256 of the resolved configuration, without what says only where things lie and are kept."""
+    """Gives the SHA-256 of the resolved configuration, without what does not change what is trained."""
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
-    kept = {key: value for key, value in plain.items() if key not in ("run", "cache_root", "logger")}
+    beside = ("run", "cache_root", "logger", "sweep", "study", "trial", "safety")
+    kept = {key: value for key, value in plain.items() if key not in beside}
     elsewhere = ("cache_root", "ram_cache_gib")
     kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key not in elsewhere}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
@@ -94,6 +118,8 @@ def resumed(arguments: list[str]) -> list[str]:
     folders = [argument.split("=", 1)[1] for argument in arguments if argument.startswith("run.resume=")]
     if not folders or folders[-1] in ("null", ""):
         return arguments
+    if any(argument.startswith("hydra.run.dir=") for argument in arguments):
+        return arguments  # a sweep goes on with a lost trial: the command names everything itself
     folder = Path(folders[-1])
     saved = folder / "overrides.yaml"
     if not saved.is_file():
@@ -212,6 +238,25 @@ def _training_base(config: DictConfig) -> Iterator[str]:
         )
 
 
+def _known_safety(config: DictConfig) -> Iterator[str]:
+    if config.safety not in SAFETY:
+        hint = " (in a YAML file, off is written in quotes)" if config.safety is False else ""
+        yield f"safety={config.safety} is none of {', '.join(SAFETY)}{hint}"
+
+
+def _inside_safe_ranges(config: DictConfig) -> Iterator[str]:
+    if config.safety == "strict":
+        yield from (f"{line}. {way}, or set safety=warn." for line, way in _outside_safe_ranges(config))
+
+
+def _outside_safe_ranges(config: DictConfig) -> Iterator[tuple[str, str]]:
+    """Yields what lies outside the safe ranges of the model, and the way back."""
+    model, value_of = config.model.name, partial(OmegaConf.select, config)
+    for key, safe in applicable(read_ranges(model), value_of).items():
+        if line := outside(safe, value_of(key), model=model):
+            yield line, advice(safe, value_of(key))
+
+
 RULES = (
     _known_keys,
     _whole_batches,
@@ -223,4 +268,6 @@ RULES = (
     _fitting_optimizer,
     _known_kind_of_base,
     _training_base,
+    _known_safety,
+    _inside_safe_ranges,
 )

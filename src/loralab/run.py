@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ import lightning
 from omegaconf import DictConfig, OmegaConf
 
 from loralab.adapter import AdapterMetadata, Ema, inject
-from loralab.config import Experiment, build, digest
+from loralab.config import Experiment, build, built_study, digest
 from loralab.data import EmojiSource, EncodedDataset, encode
 from loralab.errors import UserError
 from loralab.evaluation.style import emoji_concept
@@ -26,11 +28,13 @@ from loralab.objectives import FlowMatching
 from loralab.planning import decided
 from loralab.quiet import quiet_libraries
 from loralab.report import record_environment, write_run_page
+from loralab.study import Worker, attach
 from loralab.training.density import draw_density
 from loralab.training.folder import RunFolder
 from loralab.training.interrupt import Interrupt
 from loralab.training.meter import Meter
 from loralab.training.progress import Progress
+from loralab.training.pruning import Pruning
 from loralab.training.randomness import Randomness
 from loralab.training.snapshots import Snapshots
 from loralab.training.step_log import StepLog, TrainingDivergedError
@@ -43,6 +47,8 @@ log = logging.getLogger("loralab")
 def run(config: DictConfig, *, root: Path, overrides: Sequence[str]) -> dict[str, Any]:
     """Runs one experiment from pictures to report; returns what `result.json` holds.
 
+    With `trial.number` it is a trial of the study in `study`, which is told what came of it.
+
     Args:
         config: composed from `conf/train.yaml`.
         root: the run's folder; with `run.resume` the folder of the run that goes on.
@@ -53,6 +59,22 @@ def run(config: DictConfig, *, root: Path, overrides: Sequence[str]) -> dict[str
         SystemExit: with 128 + signal when the run was interrupted; its checkpoint is saved.
     """
     quiet_libraries()
+    worker = _worker(config)
+    with worker.at_work(root) if worker else contextlib.nullcontext():
+        return _ran(config, root=root, overrides=overrides, worker=worker)
+
+
+def _worker(config: DictConfig) -> Worker | None:
+    """Gives the run's side of its trial, in the first process of a trial's run."""
+    is_first = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("RANK", "0") == "0"
+    if config.trial.number is None or not is_first:
+        return None
+    return attach(config.trial.number, built_study(config), num_steps=config.steps)
+
+
+def _ran(
+    config: DictConfig, *, root: Path, overrides: Sequence[str], worker: Worker | None
+) -> dict[str, Any]:
     experiment = build(config)
     folder = _opened(config, root=root, overrides=overrides)
     lightning.seed_everything(config.seed, verbose=False)
@@ -60,16 +82,22 @@ def run(config: DictConfig, *, root: Path, overrides: Sequence[str]) -> dict[str
     decision = decided(config, experiment.memory, experiment.denoiser, device=device)
     experiment.denoiser.place(decision.placement)
     meter = Meter(device)
-    loggers = experiment.loggers(folder=folder.root, config=OmegaConf.to_container(config, resolve=True))
+    loggers = experiment.loggers(folder=folder.root, config=_described(config, worker))
     status = "failed"
     try:
         with meter.stage("encode"):
             encoded = _encoded(experiment)
         with meter.stage("train"):
-            training = _trained(config, experiment, loggers=loggers, encoded=encoded, folder=folder)
+            training = _trained(
+                config, experiment, loggers=loggers, encoded=encoded, folder=folder, worker=worker
+            )
         with meter.stage("evaluate"):
-            scores = _evaluated(experiment, encoded=encoded, folder=folder)
+            is_whole = training["status"] == "finished"
+            scores = _evaluated(experiment, encoded=encoded, folder=folder) if is_whole else {}
         memory = decision.summary(measured_gib=meter.stages["train"]["peak_memory_gib"])
+        if memory["compile"]:
+            num_shapes = len(encoded.latents_shapes())
+            log.info("memory: %d graphs compiled, for latents of %d shapes", memory["compiled_graphs"], num_shapes)
         result = {
             **training, **scores, "memory": memory, "dataset": encoded.summary(), "stages": meter.stages
         }  # fmt: skip
@@ -79,6 +107,13 @@ def run(config: DictConfig, *, root: Path, overrides: Sequence[str]) -> dict[str
         for command in close_loggers(loggers, status=status):
             log.info("%s", command)
     return result
+
+
+def _described(config: DictConfig, worker: Worker | None) -> Any:
+    """Gives what loggers are told about a run: its configuration, and of a trial what the search set."""
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return plain if worker is None else {**plain, "searched": worker.parameters}
 
 
 def _opened(config: DictConfig, *, root: Path, overrides: Sequence[str]) -> RunFolder:
@@ -111,6 +146,7 @@ def _trained(
     loggers: list[Any],
     encoded: EncodedDataset,
     folder: RunFolder,
+    worker: Worker | None,
 ) -> dict[str, Any]:
     """Trains the adapter and leaves its file; gives the training's part of the result."""
     denoiser = experiment.denoiser
@@ -119,6 +155,7 @@ def _trained(
     module = _objective(config, experiment)
     _show_density(module, encoded, loggers=loggers, folder=folder)
     snapshots, validation = _snapshots(config, experiment, folder), _validation(config, encoded)
+    pruning = Pruning(validation, report=worker.report if worker else None)
     accumulate, interrupt = config.batch_size // config.micro_batch_size, Interrupt()
     trainer = build_trainer(
         experiment.trainer,
@@ -129,6 +166,7 @@ def _trained(
             Randomness(),
             StepLog(every=config.run.log_every),
             validation,
+            pruning,
             interrupt,
             snapshots,
             Progress(),
@@ -147,7 +185,13 @@ def _trained(
     if interrupt.received and trainer.global_step < config.steps:
         _leave(folder, interrupt.received, step=trainer.global_step)
     atomic_write(folder.adapter, folder.snapshot(trainer.global_step).read_bytes())
-    return {"steps": trainer.global_step, "adapted_modules": len(names), "validation": validation.history}
+    return {
+        "status": "finished" if pruning.step is None else "pruned",
+        "steps": trainer.global_step,
+        "adapted_modules": len(names),
+        "validation": validation.history,
+        "validation_bands": validation.bands,
+    }
 
 
 def _evaluated(experiment: Experiment, *, encoded: EncodedDataset, folder: RunFolder) -> dict[str, Any]:
@@ -235,7 +279,7 @@ def _leave(folder: RunFolder, signal_name: str, *, step: int) -> None:
 
 def _finished(config: DictConfig, folder: RunFolder, *, loggers: list[Any], result: dict[str, Any]) -> None:
     """Writes result.json and the page, shows the pictures to the loggers and prints where everything is."""
-    heading = {"status": "finished", "model": config.model.name, "seed": config.seed}
+    heading = {"model": config.model.name, "seed": config.seed}
     atomic_write(folder.result, json.dumps({**heading, **result}, indent=2))
     page = write_run_page(folder.root)
     grid = folder.previews / "grid.png"

@@ -56,6 +56,11 @@ def test_a_choice_on_the_command_line_beats_the_models_own_dataset():
         ("+stesp=5", "stesp is no setting"),
         ("+run.save_evry=5", "run.save_evry is no setting"),
         ("model.training_base=perhaps", "model.training_base=perhaps is none of allowed"),
+        ("safety=careful", "safety=careful is none of strict, warn, off"),
+        (
+            "safety=false",
+            "safety=False is none of strict, warn, off (in a YAML file, off is written in quotes)",
+        ),
     ],
 )
 def test_a_value_outside_its_rule_is_named_with_the_rule(override, message):
@@ -71,6 +76,57 @@ def test_a_distilled_klein_is_refused_as_a_base_and_can_be_allowed():
     with pytest.raises(UserError, match="Train on model=flux2_klein9b and use the adapter on both"):
         check(composed(*overrides))
     check(composed(*overrides, "allow_distilled_base=true"))
+
+
+def test_a_rate_outside_the_safe_range_is_refused_with_its_source_and_the_way_back():
+    with pytest.raises(UserError) as caught:
+        check(composed("model=flux2_klein9b", "dataset.root=photos/", "optimizer.lr=1e-3"))
+
+    said = str(caught.value)
+    assert "optimizer.lr=0.001 is outside the safe range [2e-05, 0.0001] for flux2_klein9b (source: " in said
+    assert said.endswith("). Lower it to 5e-05, or set safety=warn.")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model=zimage_turbo", "adapter.rank=16"),
+        ("model=zimage_turbo", "steps=5000"),
+        ("model=flux2_klein9b", "steps=3000"),
+        ("model=flux2_klein4b", "optimizer=prodigy", "optimizer.lr=1e-4"),
+    ],
+)
+def test_safety_decides_whether_a_value_outside_is_refused_said_or_let_through(overrides, caplog):
+    outside = (*overrides, "dataset.root=photos/")
+    caplog.set_level("INFO")
+
+    with pytest.raises(UserError, match="outside the safe range"):
+        check(composed(*outside))
+    check(composed(*outside, "safety=warn"))
+    check(composed(*outside, "safety=off"))
+
+    said = [
+        (line.levelname, line.getMessage().partition(overrides[-1].split("=")[0])[0])
+        for line in caplog.records
+    ]
+    assert said == [("WARNING", "safety=warn: "), ("INFO", "safety=off: ")]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model=flux2_klein9b", "steps=2"),
+        ("model=flux2_klein9b", "optimizer.lr=1e-6", "adapter.rank=128"),
+        ("model=flux2_klein9b", "optimizer=prodigy"),
+        ("model=flux2_klein9b", "optimizer=schedule_free", "optimizer.lr=1e-3"),
+        ("model=zimage_base", "adapter.alpha=1", "optimizer.lr=3e-4"),
+        ("model=flux2_klein9b", "model.name=my_own", "optimizer.lr=1e-3"),
+    ],
+)
+def test_what_harms_nothing_or_has_no_source_is_not_guarded(overrides, caplog):
+    check(composed(*overrides, "dataset.root=photos/", "safety=warn"))
+
+    assert not caplog.records
 
 
 def test_two_averages_at_once_are_refused():
@@ -103,6 +159,7 @@ def test_the_digest_sees_what_is_trained_and_not_where_it_is_kept():
     assert digest(composed()) == digest(
         composed("cache_root=/elsewhere", "run.log_every=3", "dataset.ram_cache_gib=0")
     )
+    assert digest(composed()) == digest(composed("safety=warn"))
     assert digest(composed()) != digest(composed("seed=1"))
 
 

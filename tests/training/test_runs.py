@@ -74,7 +74,9 @@ def test_the_same_command_gives_the_same_bytes_and_encodes_nothing_again(
 def test_an_infinite_loss_stops_the_run_and_keeps_the_last_good_snapshot(
     tiny_klein_folder: Path, pictures: Path, cache: Path, tmp_path: Path
 ) -> None:
-    config = tiny_config(tiny_klein_folder, pictures, *SHORT, "steps=20", "optimizer.lr=1e12", cache=cache)
+    config = tiny_config(
+        tiny_klein_folder, pictures, *SHORT, "steps=20", "optimizer.lr=1e12", "safety=off", cache=cache
+    )
 
     with pytest.raises(UserError, match=r"the last good snapshot is .*Lower optimizer.lr=1000000000000"):
         finished(config, tmp_path / "run")

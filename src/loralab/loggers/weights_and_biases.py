@@ -28,7 +28,9 @@ class WandbSettings:
     Attributes:
         project: collects runs.
         entity: user or team; None is the login's own.
-        group: joins runs within the project.
+        name: the run's; None is the end of its folder's path.
+        group: joins runs within the project; a sweep sets it to the study's name.
+        job_type: kind of run within the group.
         tags: labels.
         notes: a remark.
         mode: `auto` goes online where the machine is logged in; WANDB_MODE of the environment comes before
@@ -37,7 +39,9 @@ class WandbSettings:
 
     project: str = "loralab"
     entity: str | None = None
+    name: str | None = None
     group: str | None = None
+    job_type: str | None = None
     tags: Sequence[str] = ()
     notes: str | None = None
     mode: str = "auto"
@@ -76,12 +80,13 @@ class WandbSettings:
         import wandb
 
         logger = WandbLogger(
-            name="/".join(folder.absolute().parts[-3:]),
+            name=self.name or "/".join(folder.absolute().parts[-3:]),
             save_dir=folder,
             id=_run_id(folder),
             project=self.project,
             entity=self.entity,
             group=self.group,
+            job_type=self.job_type,
             tags=list(self.tags),
             notes=self.notes,
             resume="allow" if mode == "online" else None,

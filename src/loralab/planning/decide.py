@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from loralab.memory import MemoryPolicy, Placement
+from loralab.memory import MemoryPolicy, Placement, num_graphs
 from loralab.memory.plan import Fixed, Option, cards, choose
 from loralab.memory.plan.coefficients import measured
 from loralab.memory.plan.stages import preview_peak, train_peak
@@ -45,6 +45,7 @@ class Decision:
             "checkpointing": placement.checkpointing,
             "checkpointed_blocks": placement.checkpointed_blocks,
             "compile": placement.compile,
+            "compiled_graphs": num_graphs() if placement.compile else 0,
             "attention": placement.attention,
             "offload_blocks": placement.offload_blocks,
             "offload_activations": placement.offload_activations,

@@ -23,6 +23,7 @@ class Validation(lightning.Callback):
         self._every = every
         self._measured_step = -1
         self.history: list[tuple[int, float]] = []
+        self.bands: dict[str, dict[str, float]] = {f"{level:.2f}": {} for level in levels}
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Measures the untrained adapter, which is the base."""
@@ -57,19 +58,20 @@ class Validation(lightning.Callback):
             ]
         module.train(training)
         means = torch.cat(errors, 1).mean(1).tolist()
-        metrics = {
-            f"validation/loss_sigma_{level:.2f}": mean
-            for level, mean in zip(self._levels, means, strict=True)
-        }
+        by_level = dict(zip(self.bands, means, strict=True))
+        metrics = {f"validation/loss_sigma_{level}": mean for level, mean in by_level.items()}
         metrics["validation/loss"] = sum(means) / len(means)
         self.history.append((trainer.global_step, metrics["validation/loss"]))
+        for level, mean in by_level.items():
+            self.bands[level][str(trainer.global_step)] = mean
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
         """Keeps the history over a resume."""
-        return {"history": [list(entry) for entry in self.history]}
+        return {"history": [list(entry) for entry in self.history], "bands": self.bands}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes the history up again."""
         self.history = [(int(step), float(loss)) for step, loss in state_dict["history"]]
+        self.bands = {level: dict(losses) for level, losses in state_dict["bands"].items()}

@@ -1,0 +1,176 @@
+"""How a sweep goes: one live table on a terminal, plain lines elsewhere, and at the end what to type next."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loralab.study import Draw, Plan, StudySettings, attrs, persistently, trial_of
+from loralab.sweeper.asked import Asked
+from loralab.sweeper.grammar import overrides_of
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+    from rich.table import Table
+
+log = logging.getLogger("loralab")
+REFRESH_S = 2.0
+
+
+class Progress:
+    """Tells of running, finished and pruned trials, and how long the rest may take."""
+
+    def __init__(self, study: Study, *, settings: StudySettings, plan: Plan) -> None:
+        """Begins the clock; `plan` says how many trials there will be."""
+        self._study, self._settings = study, settings
+        self._total = max(len(plan.points), settings.num_trials if plan.searches else 0)
+        self._running: dict[int, tuple[Draw, float]] = {}
+        self._seconds: list[float] = []
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Shows the table during the block where there is a terminal."""
+        log.info("%s; %d trials", _where(self._settings), self._total)
+        if not sys.stdout.isatty():
+            yield
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        with (
+            Live(
+                get_renderable=self._table,
+                console=Console(),
+                refresh_per_second=1 / REFRESH_S,
+                transient=True,
+            ),
+            _lines_above(),
+        ):
+            yield
+
+    def began(self, draw: Draw) -> None:
+        """Notes a trial that was launched."""
+        self._running[draw.number] = (draw, time.monotonic())
+        log.info("trial %d began: %s", draw.number, " ".join(overrides_of(draw.point)))
+
+    def ended(self, draw: Draw) -> None:
+        """Says what came of a trial, and how long the others may take."""
+        _, start = self._running.pop(draw.number)
+        self._seconds.append(time.monotonic() - start)
+        trial = persistently(lambda: trial_of(self._study, draw.number))
+        log.info("trial %d %s; %s", draw.number, _told(trial), self._state())
+
+    def summary(self, asked: Asked, *, folder: Path) -> None:
+        """Says what was best and what to type next."""
+        name = self._settings.name
+        best = persistently(lambda: _best(self._study))
+        for trial in best[:1]:
+            line = [*asked.shared, *trial.user_attrs.get(attrs.OVERRIDES, overrides_of(trial.params))]
+            if attrs.LENGTH in trial.user_attrs:
+                line = [
+                    *(o for o in line if not o.startswith("steps=")),
+                    f"steps={trial.user_attrs[attrs.LENGTH]}",
+                ]
+            log.info("best: trial %d, %s", trial.number, _told(trial))
+            log.info("again    python train.py %s", shlex.join(line))
+        if not best:
+            log.warning("no trial has a score yet")
+        log.info("folder   %s", folder)
+        log.info("more     python -m loralab study %s", name)
+
+    def _state(self) -> str:
+        counts = _counts(persistently(lambda: self._study.get_trials(deepcopy=False)))
+        done = counts["complete"] + counts["pruned"]
+        told = ", ".join(f"{number} {state}" for state, number in counts.items() if number)
+        left = self._left(max(self._total - done, 0))
+        return f"{done} of {self._total} ({told}){left}"
+
+    def _left(self, num_left: int) -> str:
+        if not self._seconds or not num_left:
+            return ""
+        seconds = sum(self._seconds) / len(self._seconds) * num_left / self._settings.num_workers
+        return f", about {_duration(seconds)} left"
+
+    def _table(self) -> Table:
+        from rich.table import Table
+
+        trials = self._study.get_trials(deepcopy=False)
+        best = _best(self._study)
+        value = f"; best {best[0].values[0]:.5g} (trial {best[0].number})" if best else ""
+        table = Table(title=f"study {self._settings.name}: {self._state()}{value}", title_justify="left")
+        for column in ("trial", "sets", "step", "score", "time"):
+            table.add_column(column)
+        for number, (draw, start) in sorted(self._running.items()):
+            reported = trials[number].intermediate_values
+            step = max(reported, default=None)
+            table.add_row(
+                str(number),
+                " ".join(f"{key}={_short(value)}" for key, value in draw.point.items()),
+                "" if step is None else str(step),
+                "" if step is None else f"{reported[step]:.5g}",
+                _duration(time.monotonic() - start),
+            )
+        return table
+
+
+@contextlib.contextmanager
+def _lines_above() -> Iterator[None]:
+    """Sends log lines through the live display, which has put its own stream in the place of stdout."""
+    handlers = [h for h in logging.getLogger().handlers if type(h) is logging.StreamHandler]
+    streams = [handler.setStream(sys.stdout) for handler in handlers]
+    try:
+        yield
+    finally:
+        for handler, stream in zip(handlers, streams, strict=True):
+            if stream is not None:
+                handler.setStream(stream)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _where(settings: StudySettings) -> str:
+    return f"study {settings.name} in {settings.folder}"
+
+
+def _best(study: Study) -> list[FrozenTrial]:
+    """Gives the best feasible trial, or all that none beats in every objective; empty without any."""
+    from optuna.trial import TrialState
+
+    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        return []
+    return study.best_trials
+
+
+def _counts(trials: list[FrozenTrial]) -> dict[str, int]:
+    counts = {"complete": 0, "pruned": 0, "running": 0, "fail": 0}
+    for trial in trials:
+        if (state := trial.state.name.lower()) in counts:
+            counts[state] += 1
+    counts["failed"] = counts.pop("fail")
+    return counts
+
+
+def _told(trial: FrozenTrial) -> str:
+    state = trial.state.name.lower()
+    if attrs.PRUNED_AT in trial.user_attrs:
+        return f"{state} at step {trial.user_attrs[attrs.PRUNED_AT]}"
+    if trial.values is not None:
+        scores = ", ".join(f"{value:.5g}" for value in trial.values)
+        length: Any = trial.user_attrs.get(attrs.LENGTH)
+        return f"{state}: {scores}" + (f" at step {length}" if length else "")
+    return f"{state}: {str(trial.user_attrs.get(attrs.ERROR, '')).partition(chr(10))[0]}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
