@@ -185,6 +185,18 @@ def test_parameters_that_have_a_score_are_answered_without_a_run(tmp_path: Path)
     assert all(t.value == study.trials[t.user_attrs[attrs.ANSWERED_BY]].value for t in answered)
 
 
+def test_a_recipe_that_lies_partly_outside_is_completed_by_a_draw_and_tried_once(tmp_path: Path) -> None:
+    plan = Plan(SPACE, points=[{"x": 1.0}], recipe={"x": 1.0}, searches=True)
+    study = opened(url(tmp_path))
+
+    points = drawn_to_the_end(drawing(url(tmp_path), plan=plan), study)
+
+    assert points[0]["x"] == 1.0
+    assert -5 <= points[0]["y"] <= 5
+    assert [point["x"] for point in points].count(1.0) == 1
+    assert len(study.trials) == 6
+
+
 def test_a_plan_is_gone_through_once_over_any_number_of_processes(tmp_path: Path) -> None:
     points = [{"rank": rank} for rank in (4, 8, 16)]
     space = Space({"rank": CategoricalDistribution([4, 8, 16])})

@@ -84,9 +84,13 @@ def scored_alike(trials: Trials, params: Mapping[str, Any]) -> FrozenTrial | Non
 
 
 def first_untried(plan: Sequence[Mapping[str, Any]], trials: Trials) -> Mapping[str, Any] | None:
-    """Gives the first point of a plan that no trial has."""
-    known = {_key(trial.params) for trial in trials if not is_abandoned(trial)}
-    return next((point for point in plan if _key(point) not in known), None)
+    """Gives the first point of a plan that no trial has; a trial may set more than the point does."""
+    tried = [trial.params for trial in trials if trial.params and not is_abandoned(trial)]
+    known = {_key(params) for params in tried}
+    for point in plan:
+        if _key(point) not in known and not any(point.items() <= params.items() for params in tried):
+            return point
+    return None
 
 
 def _key(point: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -189,9 +189,9 @@ def _lengths(
 
 def _plan(space: Space, *, configured: Mapping[str, Any], settings: StudySettings, has_sweep: bool) -> Plan:
     recipe = space.inside(configured)
-    for key in space.parameters:
-        if key not in recipe:
-            log.info("%s=%s lies outside the search, so trial 0 draws it", key, configured[key])
+    left = [key for key in space.parameters if key not in recipe]
+    for key in left:
+        log.info("%s=%s lies outside the search, so the first trial draws it", key, configured[key])
     design = settings.design
     if design == "auto":
         design = "grid" if space.is_listed() and not has_sweep else "search"
@@ -201,7 +201,8 @@ def _plan(space: Space, *, configured: Mapping[str, Any], settings: StudySetting
         "search": lambda: [recipe] if settings.recipe_first and recipe else [],
     }[design]()
     extra = [_known_point(point, space) for point in settings.enqueue]
-    return Plan(space=space, points=[*points, *extra], recipe=recipe, searches=design == "search")
+    documented = {} if left else recipe
+    return Plan(space=space, points=[*points, *extra], recipe=documented, searches=design == "search")
 
 
 def _known_point(point: Mapping[str, Any], space: Space) -> Point:
