@@ -9,7 +9,7 @@ export PIP_CONSTRAINT := requirements.lock
 export PIP_BUILD_CONSTRAINT := requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu check format lock clean
+.PHONY: help setup demo sweep test test-slow test-gpu check format lock clean
 
 help:  ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -18,6 +18,10 @@ setup: $(STAMP)  ## install the locked dependencies and loralab into .venv
 
 demo: setup  ## train the default run: a new style for nano_klein, on the CPU, in minutes
 	$(BIN)/python train.py
+
+sweep: setup  ## find rank, learning rate and length for the default run: 24 trials on the CPU
+	$(BIN)/python train.py -m sweep=nano_klein study.num_workers=2
+	$(BIN)/python -m loralab study nano_klein-default
 
 test: setup  ## run the tests that need neither a GPU nor patience
 	$(BIN)/python -m pytest
