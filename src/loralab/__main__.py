@@ -13,6 +13,9 @@ COMMANDS = {
     "score": "measure an adapter on a concept whose truth is known: score adapter=... dataset=emoji_linocut",
     "plan": "predict memory and time of a run, by train.py's overrides: plan model=flux2_klein9b memory=int8",
     "report": "write a run's HTML page again: report run=outputs/...",
+    "study": "what a sweep found and cost, and the line that repeats its best: study <name>",
+    "confirm": "run a study's best and the recipe again with fresh seeds, and compare: confirm <name> seeds=5",
+    "dashboard": "a study's trials on a local page: dashboard <name> port=8080",
 }
 
 
@@ -32,7 +35,7 @@ def main() -> None:
 
 
 def _usage() -> str:
-    lines = [f"  {name:8} {meaning}" for name, meaning in COMMANDS.items()]
+    lines = [f"  {name:9} {meaning}" for name, meaning in COMMANDS.items()]
     return "\n".join(
         ["python -m loralab <command> key=value ...", *lines, "python train.py --help is about training."]
     )

@@ -253,3 +253,10 @@ def test_a_cache_that_cannot_be_written_does_not_hinder_looking(tmp_path: Path) 
     collection = dataset(root, cache_root=tmp_path / "blocked").collect(16)
 
     assert len(collection.train) == 6
+
+
+def test_a_validation_root_that_has_every_training_picture_leaves_nothing_to_train_on(tmp_path: Path) -> None:
+    root = draw_set(tmp_path / "set")
+
+    with pytest.raises(UserError, match="nothing is left to train on"):
+        dataset(root, validation_root=str(root)).collect(16)

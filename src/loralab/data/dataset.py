@@ -115,6 +115,11 @@ class PictureDataset:
         train, validation = split_validation(main.records, fraction=self.validation_fraction)
         validation = (*validation, *apart.records)
         kept_out = {record.key for record in validation}
+        if all(record.key in kept_out for record in train):
+            raise UserError(
+                f"dataset.root={self.root} has no picture that dataset.validation_root={self.validation_root} does not "
+                "have: nothing is left to train on. Take some out there."
+            )
         collection = Collection(
             train=tuple(record for record in train if record.key not in kept_out),
             validation=validation,

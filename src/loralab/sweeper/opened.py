@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from loralab.errors import UserError, joined
 from loralab.study import Space, StudySettings, attrs, hidden, open_storage, persistently
+from loralab.study.lengths import KEY as STEPS
 from loralab.sweeper.asked import Asked
 
 if TYPE_CHECKING:
@@ -58,10 +59,15 @@ def _described(settings: StudySettings, asked: Asked) -> dict[str, Any]:
         "overrides": asked.shared,
         "space": {key: texts[key] for key in texts},
         "lengths": asked.lengths.to_dict() if asked.lengths else None,
-        "recipe": dict(asked.plan.recipe),
+        "recipe": _documented(asked),
         "safety": str(asked.base.safety),
         "widened": list(asked.notes),
     }
+
+
+def _documented(asked: Asked) -> dict[str, Any]:
+    """Gives the documented setting, with its own length where every trial is trained to another."""
+    return {**asked.plan.recipe, **({STEPS: int(asked.base.steps)} if asked.lengths else {})}
 
 
 def _require_same(

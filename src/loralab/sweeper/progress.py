@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shlex
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loralab.study import Draw, Plan, StudySettings, attrs, persistently, trial_of
-from loralab.sweeper.asked import Asked
 from loralab.sweeper.grammar import overrides_of
 
 if TYPE_CHECKING:
@@ -67,23 +64,19 @@ class Progress:
         trial = persistently(lambda: trial_of(self._study, draw.number))
         log.info("trial %d %s; %s", draw.number, _told(trial), self._state())
 
-    def summary(self, asked: Asked, *, folder: Path) -> None:
+    def summary(self) -> None:
         """Says what was best and what to type next."""
-        name = self._settings.name
-        best = persistently(lambda: _best(self._study))
-        for trial in best[:1]:
-            line = [*asked.shared, *trial.user_attrs.get(attrs.OVERRIDES, overrides_of(trial.params))]
-            if attrs.LENGTH in trial.user_attrs:
-                line = [
-                    *(o for o in line if not o.startswith("steps=")),
-                    f"steps={trial.user_attrs[attrs.LENGTH]}",
-                ]
-            log.info("best: trial %d, %s", trial.number, _told(trial))
-            log.info("again    python train.py %s", shlex.join(line))
-        if not best:
+        from loralab.report.study import lines, recorded
+        from loralab.report.study.ranking import best_rows
+
+        record = recorded(self._study)
+        for row in best_rows(record)[:1]:
+            log.info("best     trial %d, %s", row.number, _told(self._study.get_trials(deepcopy=False)[row.number]))
+            log.info("again    %s", lines.command(lines.overrides_of(record, row)))
+        if not best_rows(record):
             log.warning("no trial has a score yet")
-        log.info("folder   %s", folder)
-        log.info("more     python -m loralab study %s", name)
+        log.info("folder   %s", self._settings.folder)
+        log.info("more     python -m loralab study %s", self._settings.name)
 
     def _state(self) -> str:
         counts = _counts(persistently(lambda: self._study.get_trials(deepcopy=False)))

@@ -114,7 +114,7 @@ class _Sweep:
                 signal.signal(number, handler)
         if self._problem is not None:
             raise self._problem
-        self._progress.summary(self._asked, folder=self._settings.folder)
+        self._progress.summary()
         return self._stopping.is_set()
 
     def _on_all_places(self, place: Callable[[], None]) -> None:
