@@ -97,7 +97,9 @@ def _ran(
         memory = decision.summary(measured_gib=meter.stages["train"]["peak_memory_gib"])
         if memory["compile"]:
             num_shapes = len(encoded.latents_shapes())
-            log.info("memory: %d graphs compiled, for latents of %d shapes", memory["compiled_graphs"], num_shapes)
+            log.info(
+                "memory: %d graphs compiled, for latents of %d shapes", memory["compiled_graphs"], num_shapes
+            )
         result = {
             **training, **scores, "memory": memory, "dataset": encoded.summary(), "stages": meter.stages
         }  # fmt: skip

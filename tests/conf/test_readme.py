@@ -7,7 +7,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-GROUPS = ("dataset", "objective", "adapter", "optimizer", "schedule", "memory", "evaluation", "logger", "study")
+GROUPS = (
+    "dataset",
+    "objective",
+    "adapter",
+    "optimizer",
+    "schedule",
+    "memory",
+    "evaluation",
+    "logger",
+    "study",
+)
 
 
 @pytest.mark.parametrize("group", GROUPS)

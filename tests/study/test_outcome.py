@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.pruners import MedianPruner
 from optuna.study import Study, create_study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -127,6 +128,19 @@ def test_a_worker_tells_its_result_and_gives_signs_of_life(tmp_path: Path) -> No
     assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.25)
     assert attrs.WORKER in trial.user_attrs
     assert "overhead_s" in trial.user_attrs[attrs.COST]
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_a_worse_loss_is_pruned_whichever_way_the_objective_goes(direction: str) -> None:
+    study = create_study(direction=direction, pruner=MedianPruner(n_startup_trials=1, n_warmup_steps=0))
+    settings = StudySettings(name="s", objectives={"style.similarity": direction})
+    answers = []
+    for loss in (0.2, 0.9):
+        trial = study.ask()
+        answers.append(Worker(study, trial.number, settings=settings).report(10, loss))
+        study.tell(trial, 1.0)
+
+    assert answers == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,7 @@ EVERY = 10
 
 @hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="train")
 def main(config: DictConfig) -> None:
-    """Takes up its trial and "trains"; being asked to stop ends it as it ends a run, with what was saved."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    """Takes up its trial and "trains"."""
     root = Path(HydraConfig.get().runtime.output_dir)
     wish: dict[str, Any] = json.loads(os.environ.get("PROGRAM", "{}"))
     number = config.trial.number
@@ -49,8 +49,9 @@ def main(config: DictConfig) -> None:
 
 
 def trained(config: DictConfig, *, root: Path, worker: Worker | None, wish: dict[str, Any]) -> None:
-    """Goes through the steps from the last checkpoint on and leaves what a run leaves."""
-    start = time.monotonic()
+    """Goes through the steps from the last checkpoint on and leaves what a run leaves, also when asked to stop."""
+    start, asked = time.monotonic(), threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: asked.set())
     misfortune(config, wish, root=root)
     first = saved(config, root)
     curve = [[step, loss(config, step)] for step in range(0, first + 1, EVERY)]
@@ -64,6 +65,10 @@ def trained(config: DictConfig, *, root: Path, worker: Worker | None, wish: dict
         if worker is not None and worker.report(step, curve[-1][1]) and step < config.steps:
             status = "pruned"
             break
+        if asked.is_set() and step < config.steps:
+            atomic_write(root / "result.json", json.dumps({"status": "interrupted", "steps": step}))
+            sys.exit(128 + signal.SIGTERM)
+    signal.signal(signal.SIGTERM, before)
     seconds = time.monotonic() - start
     stages = {"train": {"wall_time_s": seconds, "peak_memory_gib": 2.0 + config.adapter.rank / 16}}
     result = {"status": status, "steps": curve[-1][0], "validation": curve, "stages": stages}
@@ -88,6 +93,9 @@ def misfortune(config: DictConfig, wish: dict[str, Any], *, root: Path) -> None:
         sys.exit(2)
     if config.optimizer.lr > wish.get("fail_above", math.inf):
         raise ValueError("a mistake of the program's own")
+    if config.optimizer.lr > wish.get("abort_above", math.inf):
+        os.write(2, b"CUDA error: out of memory\n")
+        os._exit(1)
     attempts = len((root / "starts").read_text().splitlines())
     if config.trial.number in wish.get("die_in", []) and attempts == 1:
         (root / "checkpoint.ckpt").write_text(str(EVERY))

@@ -14,8 +14,6 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from loralab.loggers.jsonl import read_metrics
-
 LARGEST_SIDE = 512
 LOG_FOLDERS = ("wandb", "tensorboard", "csv")
 
@@ -54,6 +52,8 @@ def json_file(path: Path) -> dict[str, Any]:
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
     """Gives the lines of metrics.jsonl."""
+    from loralab.loggers.jsonl import read_metrics  # brings the trainer along, which no study needs
+
     path = folder / "metrics.jsonl"
     return read_metrics(path) if path.is_file() else []
 

@@ -15,12 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 from loralab.errors import UserError
 from loralab.study import attrs, history
-from loralab.study.lease import is_alive, is_orphan, sign_of_life
-from loralab.study.outcome import ABANDONED, FAILED, LOST, Outcome, Scoring, read_outcome, settle
+from loralab.study.lease import is_alive, is_orphan, is_watched, sign_of_life
+from loralab.study.outcome import (
+    ABANDONED,
+    FAILED,
+    LOST,
+    Outcome,
+    Scoring,
+    forget_outcome,
+    read_outcome,
+    settle,
+)
 from loralab.study.samplers import build_sampler
 from loralab.study.settings import StudySettings
 from loralab.study.space import Point, Space
-from loralab.study.storage import exclusive, persistently
+from loralab.study.storage import exclusive, has_lock, persistently
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -82,8 +91,15 @@ class Draws:
         Raises:
             UserError: when more trials have failed than the study allows.
         """
+        from optuna.exceptions import UpdateFinishedTrialError
+
         while True:
-            found = persistently(self._decide)
+            try:
+                found = persistently(self._decide)
+            except (
+                UpdateFinishedTrialError
+            ):  # the lock was lost, and another process has ended the half-made trial
+                continue
             if not isinstance(found, int):
                 return found
             log.info("trial %d has the parameters of a finished one: answered without a run", found)
@@ -100,8 +116,7 @@ class Draws:
 
     def _decide(self) -> Draw | int | None:
         with exclusive(self._url) as require_lock:
-            self._reap()
-            trials = self._trials()
+            trials = self._reaped()
             self._stop_at_failures(trials)
             create = partial(self._created, trials, require_lock=require_lock)
             lost = history.to_repeat(trials, max_retries=self._settings.max_retries)
@@ -140,7 +155,7 @@ class Draws:
             self._answer(trial.number, same=same)
             return trial.number
         folder = Path(noted.get(attrs.FOLDER, self._folder(trial.number)))
-        (folder / "result.json").unlink(missing_ok=True)  # an earlier attempt's word is not this one's
+        forget_outcome(folder)
         trial.set_user_attr(attrs.FOLDER, str(folder))
         resumes = attrs.RETRY_OF in noted and (folder / "checkpoint.ckpt").is_file()
         return Draw(trial.number, trial._trial_id, point, folder, resumes)
@@ -158,18 +173,25 @@ class Draws:
         )
         return PartialFixedSampler(dict(fixed), sampler) if fixed else sampler
 
-    def _reap(self) -> None:
-        """Ends trials whose owners are gone, by what their folders say."""
-        for trial in history.running(self._trials()):
-            if is_alive(trial, lease_s=self._settings.lease_s):
-                continue
+    def _reaped(self) -> list[FrozenTrial]:
+        """Gives all trials, having ended those whose owners are gone, by what their folders say."""
+        trials, lease_s = self._trials(), self._settings.lease_s
+        num_ended = 0
+        for trial in history.running(trials):
             folder = trial.user_attrs.get(attrs.FOLDER)
+            # trials are made under the lock, which is held here: whoever made this one has ended
+            is_half_made = folder is None and has_lock(self._url)
+            is_cared_for = is_alive(trial, lease_s=lease_s) or is_watched(trial, lease_s=lease_s)
+            if is_cared_for and not is_half_made:
+                continue
+            num_ended += 1
             if folder is None:
                 self._abandon(trial.number)
                 continue
             found = read_outcome(Path(folder), self._scoring) or Outcome(kind=FAILED, reason=LOST)
             state = settle(self._study, trial.number, outcome=found, scoring=self._scoring)
             log.warning("trial %d was left alone; it counts as %s", trial.number, state.name)
+        return self._trials() if num_ended else trials
 
     def _abandon(self, number: int) -> None:
         """Ends a trial that was never launched, as if it had not been drawn."""

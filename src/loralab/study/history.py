@@ -23,9 +23,7 @@ def running(trials: Trials) -> list[FrozenTrial]:
 
 def is_failed(trial: FrozenTrial) -> bool:
     """Says whether a trial ended without anything to learn from."""
-    from optuna.trial import TrialState
-
-    return trial.state == TrialState.FAIL
+    return trial.state.name == "FAIL"  # asked of every trial at every draw: an import would take longest
 
 
 def is_abandoned(trial: FrozenTrial) -> bool:
@@ -86,6 +84,8 @@ def scored_alike(trials: Trials, params: Mapping[str, Any]) -> FrozenTrial | Non
 def first_untried(plan: Sequence[Mapping[str, Any]], trials: Trials) -> Mapping[str, Any] | None:
     """Gives the first point of a plan that no trial has; a trial may set more than the point does."""
     tried = [trial.params for trial in trials if trial.params and not is_abandoned(trial)]
+    if not plan:
+        return None
     known = {_key(params) for params in tried}
     for point in plan:
         if _key(point) not in known and not any(point.items() <= params.items() for params in tried):
@@ -93,5 +93,5 @@ def first_untried(plan: Sequence[Mapping[str, Any]], trials: Trials) -> Mapping[
     return None
 
 
-def _key(point: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name, repr(value)) for name, value in point.items()))
+def _key(point: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    return frozenset(zip(point, map(repr, point.values()), strict=True))

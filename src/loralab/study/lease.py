@@ -46,6 +46,13 @@ def is_alive(trial: FrozenTrial, *, lease_s: float) -> bool:
     return _is_running(sign) and time.time() - sign[0] < lease_s
 
 
+def is_watched(trial: FrozenTrial, *, lease_s: float) -> bool:
+    """Says whether a trial of this machine has a living launcher on it, which sees the trial's end and knows more."""
+    launcher, worker = _last_sign(trial, attrs.SWEEPER), _last_sign(trial, attrs.WORKER)
+    is_local = all(sign is None or sign[1] == socket.gethostname() for sign in (launcher, worker))
+    return is_local and launcher is not None and _is_running(launcher) and time.time() - launcher[0] < lease_s
+
+
 def is_orphan(trial: FrozenTrial) -> bool:
     """Says whether the process that launched a trial has ended on this machine (its worker may go on)."""
     sign = _last_sign(trial, attrs.SWEEPER)

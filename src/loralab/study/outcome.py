@@ -30,6 +30,8 @@ ABANDONED = "abandoned: its sweeper ended before it was launched"
 SILENT = "its process ended well, but has left no result.json"
 OUT_OF_MEMORY, DIVERGED, TIMEOUT = "memory", "divergence", "time"
 """Constraints that a trial violates by not getting to its end."""
+OVERTIME = "overtime"
+"""File in a trial's folder: it is being stopped at its time limit. A run cannot know why it is asked to stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +78,10 @@ class Scoring:
 
 def read_outcome(folder: Path, scoring: Scoring) -> Outcome | None:
     """Gives what a run's result.json says; None where the run has left none."""
-    try:
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    result = _read(folder / "result.json")
     status, reason = result.get("status"), result.get("reason")
+    if status in (None, "interrupted") and (folder / OVERTIME).is_file():
+        return Outcome(kind=INFEASIBLE, violated=TIMEOUT, reason=(folder / OVERTIME).read_text())
     if status == "diverged":
         return Outcome(kind=INFEASIBLE, violated=DIVERGED, reason=reason)
     if status == "interrupted":
@@ -90,6 +91,12 @@ def read_outcome(folder: Path, scoring: Scoring) -> Outcome | None:
     if status == "pruned":
         return Outcome(kind=PRUNED, curve=curve, cost=cost, step=int(result["steps"]))
     return _scored(result, curve=curve, cost=cost, scoring=scoring) if status == "finished" else None
+
+
+def forget_outcome(folder: Path) -> None:
+    """Removes what an earlier attempt has left: its word is not the next one's."""
+    for name in ("result.json", OVERTIME):
+        (folder / name).unlink(missing_ok=True)
 
 
 def settle(study: Study, number: int, *, outcome: Outcome, scoring: Scoring) -> TrialState:
@@ -116,6 +123,14 @@ def settle(study: Study, number: int, *, outcome: Outcome, scoring: Scoring) -> 
         return study.tell(number, values if kind == SCORED else None, state, skip_if_finished=True).state
     except UpdateFinishedTrialError:  # somebody else was quicker
         return trial_of(study, number).state
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
 
 
 def _scored(

@@ -30,6 +30,7 @@ PATIENCE_S = 600.0
 """How long a storage may be away (a server that restarts, a network that blinks) before a sweep gives up."""
 FIRST_PATIENCE_S = 10.0
 """The same where nothing has begun yet, and the address may be wrong."""
+LONGEST_PAUSE_S = 5.0
 BUSY_S = 60.0
 """How long SQLite waits for another writer."""
 
@@ -99,6 +100,11 @@ def trial_of(study: Study, number: int) -> FrozenTrial:
     return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
 
 
+def has_lock(url: str) -> bool:
+    """Says whether a kind of storage has a lock."""
+    return file_of(url) is not None or url.startswith("postgresql")
+
+
 @contextlib.contextmanager
 def exclusive(url: str, *, patience_s: float = PATIENCE_S) -> Iterator[Callable[[], None]]:
     """Holds the storage's lock, which a process that dies gives back: a lock file, or the server's advisory lock.
@@ -111,7 +117,7 @@ def exclusive(url: str, *, patience_s: float = PATIENCE_S) -> Iterator[Callable[
 
         with FileLock(file.with_name(file.name + ".draws.lock")):
             yield lambda: None
-    elif url.startswith("postgresql"):
+    elif has_lock(url):
         with _advisory_lock(url, patience_s=patience_s) as require_lock:
             yield require_lock
     else:  # other servers: draws of several processes may meet; a trial too many is the worst of it
@@ -131,10 +137,12 @@ def persistently(action: Callable[[], Result], *, patience_s: float = PATIENCE_S
             if time.monotonic() - start > patience_s:
                 raise
             log.warning(
-                "the study's storage does not answer, trying again in %.1f s: %s", pause, _brief(error)
+                "the study's storage does not answer, trying again in %.1f s: %s",
+                pause,
+                _brief(error.__cause__ or error),  # Optuna wraps what happened in words about commits
             )
         time.sleep(pause)
-        pause = min(2 * pause, 15.0)
+        pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
 def hidden(url: str) -> str:
@@ -191,5 +199,5 @@ def _no_study(name: str, *, known: list[str], where: str) -> str:
     return f"there is no study {name!r} in {where}; {there}"
 
 
-def _brief(error: Exception) -> str:
+def _brief(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0][:200]

@@ -50,6 +50,7 @@ class Worker:
         self._frozen = persistently(lambda: trial_of(study, number))
         self._trial: Trial = persistently(lambda: Trial(study, self._frozen._trial_id))
         self._reported: set[int] = set(self._frozen.intermediate_values)
+        self._sign = -1.0 if "maximize" in settings.targets.values() else 1.0
         self._prunes = settings.pruner != "none" and len(settings.targets) == 1
 
     @property
@@ -62,12 +63,15 @@ class Worker:
         """What the search set."""
         return dict(self._frozen.params)
 
-    def report(self, step: int, score: float) -> bool:
-        """Tells the score at a step; gives whether the trial is worth no more steps."""
+    def report(self, step: int, loss: float) -> bool:
+        """Tells the validation loss at a step; gives whether the trial is worth no more steps.
+
+        Where the study's objective is to be large, so must be what its pruner compares: the loss with its sign turned.
+        """
         if not self._prunes or step in self._reported:
             return False
         self._reported.add(step)
-        return persistently(lambda: self._reported_to_storage(step, score))
+        return self._is_on_record(step, self._sign * loss) and bool(persistently(self._trial.should_prune))
 
     @contextlib.contextmanager
     def at_work(self, folder: Path) -> Iterator[None]:
@@ -98,15 +102,16 @@ class Worker:
         state = persistently(lambda: settle(self._study, self._number, outcome=found, scoring=self._scoring))
         log.info("trial %d of study %s: %s", self._number, self._settings.name, state.name.lower())
 
-    def _reported_to_storage(self, step: int, score: float) -> bool:
+    def _is_on_record(self, step: int, score: float) -> bool:
+        """Reports; says whether the study still wants to know."""
         from optuna.exceptions import UpdateFinishedTrialError
 
         try:
-            self._trial.report(float(score), step)
-        except UpdateFinishedTrialError:  # its next sign of life would tell it, too
+            persistently(lambda: self._trial.report(float(score), step))
+        except UpdateFinishedTrialError:  # the next sign of life would say so, too
             _stop_myself()
             return False
-        return bool(self._trial.should_prune())
+        return True
 
 
 def scoring_of(study: Study, settings: StudySettings) -> Scoring:

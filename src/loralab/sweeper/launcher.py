@@ -28,6 +28,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from loralab.config import quoted
 from loralab.errors import UserError
+from loralab.files import atomic_write
+from loralab.study.outcome import OVERTIME
 
 log = logging.getLogger("loralab")
 OWN = ("hydra.mode", "hydra/launcher", "hydra.launcher", "hydra/sweeper", "hydra.sweep.", "hydra.run.dir")
@@ -129,10 +131,10 @@ class Processes:
         try:
             return process.wait(self._timeout_s)
         except subprocess.TimeoutExpired:
+            reason = f"it took longer than hydra.launcher.timeout_s={self._timeout_s}"
+            atomic_write(folder / OVERTIME, reason)
             _end(process)
-            raise TimeoutReachedError(
-                f"it took longer than hydra.launcher.timeout_s={self._timeout_s}"
-            ) from None
+            raise TimeoutReachedError(reason) from None
         finally:
             _running.discard(process)
 

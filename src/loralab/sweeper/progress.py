@@ -69,9 +69,11 @@ class Progress:
         from loralab.report.study import lines, recorded
         from loralab.report.study.ranking import best_rows
 
-        record = recorded(self._study)
+        record = persistently(lambda: recorded(self._study))
         for row in best_rows(record)[:1]:
-            log.info("best     trial %d, %s", row.number, _told(self._study.get_trials(deepcopy=False)[row.number]))
+            log.info(
+                "best     trial %d, %s", row.number, _told(self._study.get_trials(deepcopy=False)[row.number])
+            )
             log.info("again    %s", lines.command(lines.overrides_of(record, row)))
         if not best_rows(record):
             log.warning("no trial has a score yet")

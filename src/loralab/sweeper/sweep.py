@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("loralab")
 PAUSE_S = 1.0
 IN_PROCESS = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+RAY = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
 
 
 def run_sweep(
@@ -51,6 +52,7 @@ def run_sweep(
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=context, task_function=task_function, config=config
         )
+        _start_ray(config)
         is_interrupted = sweep.run(launcher)
     except UserError as error:
         log.error("%s", error)
@@ -66,6 +68,14 @@ def _refuse_further_processes() -> None:
             "this process is not the first of a distributed run and must not start a sweep: "
             "use hydra/launcher=subprocess, whose trials start their processes themselves"
         )
+
+
+def _start_ray(config: DictConfig) -> None:
+    """Starts Ray where it is used: its launcher would from several places at once, which Ray refuses."""
+    if config.hydra.launcher._target_ == RAY:
+        from hydra_plugins.hydra_ray_launcher._launcher_util import start_ray
+
+        start_ray(config.hydra.launcher.ray.init)
 
 
 class _Sweep:
