@@ -88,11 +88,11 @@ def test_the_recipe_comes_first_and_the_budget_is_the_studys(tmp_path: Path) -> 
     ("sampler", "lost_each"),
     [
         ("tpe", 3),
-        ("random", 3),
-        ("nsgaii", 3),
-        ("gp", 3),
+        pytest.param("random", 3, marks=pytest.mark.slow),
+        pytest.param("nsgaii", 3, marks=pytest.mark.slow),
+        pytest.param("gp", 3, marks=pytest.mark.slow),
         ("qmc", 0),
-        ("cmaes", 0),
+        pytest.param("cmaes", 0, marks=pytest.mark.slow),
     ],  # the last two count losses
 )
 def test_an_interrupted_study_draws_on_as_one_that_was_not(

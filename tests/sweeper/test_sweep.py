@@ -46,6 +46,7 @@ def test_a_search_has_its_trials_finds_better_than_the_recipe_and_goes_on(tmp_pa
     assert "python train.py safety=off steps=40 optimizer.lr=" in again.stdout
 
 
+@pytest.mark.slow
 def test_every_combination_is_run_without_a_word_about_a_search(tmp_path: Path) -> None:
     done = sweep(tmp_path, "adapter.rank=8,16", "seed=0,1", "study.pruner=none", "steps=20")
 
@@ -68,6 +69,7 @@ def test_one_long_trial_scores_every_shorter_length_and_none_is_run_again(tmp_pa
     assert "steps=120" not in done.stdout.partition("again")[2]
 
 
+@pytest.mark.slow
 def test_steps_are_drawn_where_a_schedule_makes_every_length_another_run(tmp_path: Path) -> None:
     done = sweep(tmp_path, "schedule=cosine", "steps=40,80", "study.pruner=none")
 
@@ -94,6 +96,7 @@ def test_what_runs_out_of_memory_or_diverges_is_infeasible_and_the_study_goes_on
     assert all(trial.params["optimizer.lr"] <= 5e-3 for trial in trials if trial not in broken)
 
 
+@pytest.mark.slow
 def test_a_limit_on_memory_makes_the_best_trial_one_that_keeps_it(tmp_path: Path) -> None:
     done = sweep(
         tmp_path,
@@ -137,6 +140,7 @@ def test_a_file_of_ones_own_may_search_settings_under_a_choice_only(tmp_path: Pa
     ]
 
 
+@pytest.mark.slow
 def test_a_score_of_an_evaluation_is_read_from_result_json(tmp_path: Path) -> None:
     done = sweep(tmp_path, RANKS, "study.objectives={style.distance: minimize}", "steps=40")
 
