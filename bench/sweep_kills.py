@@ -65,12 +65,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Case:
-    """What is done to a sweep (the process, its third trial's worker, where the study is)."""
+    """What is done to a sweep (the process, its third trial's worker, where the study is), whose steps take so long."""
 
     what: str
     disturb: Callable[[subprocess.Popen[bytes], Start, Place], None]
     storages: tuple[str, ...] = STORAGES
     overrides: tuple[str, ...] = ()
+    step_s: float = 0.02
 
 
 def main() -> None:
@@ -105,7 +106,9 @@ def _rows(scratch: Path, server: Server | None, *, storages: list[str]) -> Itera
 
 
 def _row(case: Case, place: Place, *, expected: list[tuple[object, ...]]) -> str:
-    sweep = Sweep(place.folder, (*OVERRIDES, *case.overrides), place.typed(), wish={"seconds_per_step": 0.02})
+    sweep = Sweep(
+        place.folder, (*OVERRIDES, *case.overrides), place.typed(), wish={"seconds_per_step": case.step_s}
+    )
     process, num_typed = sweep.start(), 1
     case.disturb(process, sweep.started(2, beyond=30), place)
     while process.wait(300) != 0:
@@ -138,7 +141,7 @@ def cases() -> Iterator[Case]:
     yield Case("sweeper, Ctrl-C", lambda process, worker, place: kill(process, signal.SIGINT))
     yield Case("worker, SIGKILL", lambda process, worker, place: os.kill(worker.pid, signal.SIGKILL))
     yield Case("sweeper and worker, SIGKILL", both)
-    yield Case("sweeper, SIGKILL, eight times at random instants", often)
+    yield Case("sweeper, SIGKILL, eight times at random instants", often, step_s=0.1)
     for launcher, options in {"joblib": ("hydra.launcher.n_jobs=2",), "submitit_local": ()}.items():
         yield Case(
             f"worker of the launcher {launcher}, SIGKILL",
