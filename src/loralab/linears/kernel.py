@@ -111,7 +111,7 @@ def matmul(
     left: Tensor | None,
     right: Tensor | None,
 ) -> Tensor:
-    """Gives [m, n] in bf16 from a [m, k], b [n, k] (rows contiguous), left [m, r] and right [n, r].
+    """Gives [m, n] in bf16 from a [m, k], b [n, k], left [m, r] (all of contiguous rows) and any right [n, r].
 
     Each scale may be left out; left and right belong together. bf16 has no scales.
     """
@@ -121,6 +121,7 @@ def matmul(
     sizes = tile(a.dtype, major=torch.cuda.get_device_capability(a.device)[0])
     grid = (triton.cdiv(num_rows, sizes["rows"]) * triton.cdiv(num_columns, sizes["columns"]),)
     rank = 0 if left is None else left.shape[1]
+    right = None if right is None else right.contiguous()  # in a backward pass it is a transpose
     wrap_triton(_matmul)[grid](
         a, b, out,
         a if row_scale is None else row_scale,

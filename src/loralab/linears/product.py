@@ -154,7 +154,6 @@ def _matmul(
 ) -> Tensor:
     """The product of codes with its scales, in the kernel where there is one."""
     if rows.is_cuda:
-        right = None if right is None else right.contiguous()
         return kernel.matmul(rows, codes, row_scale, column_scale, left, right)
     y = (rows.float() @ codes.float().t()) * row_scale.unsqueeze(1)
     if column_scale is not None:
