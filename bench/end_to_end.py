@@ -87,7 +87,7 @@ def _row(name: str, folder: Path, output: str, status: int | None) -> dict[str, 
     model, cap, memory = CASES[name]
     row: dict[str, Any] = {"case": name, "model": model, "cap_gib": cap, "memory": memory, "status": status}
     if not (folder / "result.json").is_file():
-        return row | {"failed": output[-1500:]}
+        return row | {"failed": output[-4000:]}
     result = json.loads((folder / "result.json").read_text())
     logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     steps = sorted(line["train/seconds_per_step"] for line in logged if "train/seconds_per_step" in line)

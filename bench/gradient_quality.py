@@ -104,7 +104,7 @@ class Setting(abc.ABC):
     def gradient(
         self, kind: str | None, low_bit: bool, sigma: float, dtype: torch.dtype
     ) -> dict[str, Tensor]:
-        """Gives the gradient of every adapter tensor, on the CPU."""
+        """Gives the gradient of every adapter tensor."""
         from loralab.adapter import LoraSpec, inject
         from loralab.adapter.lora import named_tensors
         from loralab.memory import Placement
@@ -137,7 +137,7 @@ class Setting(abc.ABC):
         )
         self.network.zero_grad()
         (velocity - (noise - latents)).square().mean().backward()
-        return {name: tensor.grad.cpu() for name, tensor in named_tensors(self.network).items()}
+        return {name: tensor.grad.clone() for name, tensor in named_tensors(self.network).items()}
 
 
 class Nano(Setting):

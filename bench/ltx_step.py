@@ -76,6 +76,7 @@ def measured(device: torch.device, *, sizes: dict[str, Any], arguments: argparse
     blank = empty(lambda: LTX2VideoTransformer3DModel(**LTX23, **sizes))
     count = sum(parameter.numel() for parameter in blank.parameters())
     network = placement.filled(lambda: blank, random_tensors(blank, device), quantized="")
+    print(f"drawn in {time.perf_counter() - started:.0f} s", flush=True)
     placement.apply(network)
     rank = 4 if sizes else 32
     names = inject(network, LoraSpec(rank=rank, alpha=rank, targets="attention"), pattern=TARGETS)
@@ -83,6 +84,7 @@ def measured(device: torch.device, *, sizes: dict[str, Any], arguments: argparse
     optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
     network.train()
     loaded_s = time.perf_counter() - started
+    print(f"loaded and adapted in {loaded_s:.0f} s", flush=True)
     step = _step(network, device, sizes=sizes)
     times, losses = [], []
     for _ in range(arguments.steps):
@@ -94,6 +96,7 @@ def measured(device: torch.device, *, sizes: dict[str, Any], arguments: argparse
         optimizer.zero_grad()
         losses.append(float(loss))  # waits for the device
         times.append(round(time.perf_counter() - before, 3))
+        print(f"step {len(times)}: {times[-1]} s", flush=True)
     on_cuda = device.type == "cuda"
     return {
         "model": "LTX-2.3",

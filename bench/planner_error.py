@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.configs import save_configs  # noqa: E402  found through the line above
-from bench.planner_fit import AIM, Case, fitted, hidden_share  # noqa: E402
+from bench.planner_fit import AIM, Case, fitted, hidden_share, host_us  # noqa: E402
 
 from loralab.memory import Placement  # noqa: E402
 from loralab.memory.plan import Adapter, Peaks, Subject, Tokens, cards  # noqa: E402
@@ -69,6 +69,7 @@ def refitted(rows: list[Row], content: dict[str, Any]) -> dict[str, Any]:
     """Gives new coefficients; times depend a little on the share of copies that is hidden, and that on times."""
     for _ in range(3):
         content = fitted(content, cases_of(rows, content))
+        content["host"] = host_us(cases_of(rows, content), content["host"])
         content["efficiency"]["overlap"] = hidden_share(cases_of(rows, content), content)
     return content
 

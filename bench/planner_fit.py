@@ -16,7 +16,7 @@ from scipy.optimize import linprog, nnls
 
 from loralab.memory.placement import Placement
 from loralab.memory.plan import Peaks
-from loralab.memory.plan.coefficients import way_of
+from loralab.memory.plan.coefficients import compilation, way_of
 from loralab.memory.plan.roofline import Roofline
 
 GIB = 2**30
@@ -24,6 +24,8 @@ AIM = 1.015
 PEAKS = ("full", "selective", "kept")
 NEAR = 50.0
 """About where coefficients are: the peak is linear there, while without any activation gradients would be larger."""
+IDLE = 0.1
+"""Share of a step above which the device waits for the host."""
 Case = tuple[dict[str, Any], Peaks, Placement, Roofline]
 
 
@@ -104,8 +106,8 @@ def _fit_time(own: dict[str, Any], cases: list[Case], efficiency: dict[str, floa
     terms, rests = [], []
     for row, _, placement, roofline in cases:
         copying, measured = roofline.copying_s(placement), row["ms"] / 1000
-        if copying > 0.8 * measured:
-            continue  # bound by copies: says nothing of computing
+        if copying > 0.8 * measured or row.get("idle_share", 0.0) > IDLE:
+            continue  # bound by copies or by the host: says nothing of computing
         computing = measured - (1 - efficiency["overlap"]) * copying
         terms.append([value / measured for value in roofline.measured_terms(placement)])
         rests.append((computing - roofline.known_s(placement)) / measured)
@@ -119,6 +121,15 @@ def _fit_time(own: dict[str, Any], cases: list[Case], efficiency: dict[str, floa
     else:
         traffic = max(float(((rest - matrix[:, 1] * own["launch"]) / matrix[:, 0]).mean()), 0.0)
     own["traffic"] = round(float(traffic), 1)
+
+
+def host_us(cases: list[Case], known: dict[str, float]) -> dict[str, float]:
+    """Gives the host's time for a block, from the cases in which the device waits for it."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for row, peaks, placement, _ in cases:
+        if row.get("idle_share", 0.0) > IDLE:
+            found[compilation(placement)].append(1000 * row["ms"] / len(peaks.learning))
+    return known | {key: round(float(np.median(values)), 1) for key, values in found.items()}
 
 
 def hidden_share(cases: list[Case], content: dict[str, Any]) -> float:

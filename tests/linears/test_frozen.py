@@ -188,3 +188,16 @@ def test_norms_relative_to_the_base_are_those_of_the_weight_read_back(kind: str)
     for name, layer in tuner_layers(network).items():
         weight: Tensor = layer.get_base_layer().weight
         assert relative[name] == pytest.approx(absolute[name] / float(weight.float().norm()), rel=1e-4)
+
+
+def test_an_adapter_is_added_without_reading_a_weight_back(twin: Twin) -> None:
+    network = held(twin, "int8")
+    for layer in network.modules():
+        if isinstance(layer, FrozenLinear):
+            layer.scale = torch.ones(3)  # type: ignore[assignment]  # with which no weight can be read
+
+    names = inject(network, SPEC, pattern=twin.targets["attention_mlp"])
+
+    assert names
+    with pytest.raises(RuntimeError):
+        _ = network.get_submodule(names[0]).base_layer.weight

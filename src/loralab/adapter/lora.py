@@ -27,6 +27,7 @@ from torch import nn
 from loralab.adapter.fused import fused_linear
 from loralab.adapter.layers import TRAINED, adapter_layers, linear_layers, switches_restored, tuner_layers
 from loralab.errors import UserError, joined
+from loralab.linears import weights_unread
 
 INITS = {"default": True, "gaussian": "gaussian", "orthogonal": "orthogonal"}
 """Initialisations under which the adapter starts as no change: what we call them -> what PEFT calls them."""
@@ -112,7 +113,10 @@ def add_lora(transformer: nn.Module, spec: LoraSpec, *, ranks: Mapping[str, int]
         alpha_pattern={key: spec.alpha * rank / spec.rank for key, rank in rank_pattern.items()},
     )
     config._register_custom_module({nn.Linear: fused_linear()})
-    with warnings.catch_warnings():
+    unread = (
+        contextlib.nullcontext() if spec.use_dora else weights_unread()
+    )  # DoRA starts from the rows' lengths
+    with unread, warnings.catch_warnings():
         # A second adapter is meant.
         warnings.filterwarnings("ignore", message="Already found a `peft_config`")
         cast(Any, transformer).add_adapter(config, adapter_name=name)

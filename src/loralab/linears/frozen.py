@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,6 +21,8 @@ class FrozenLinear(nn.Linear):
 
     `weight` reads the weight back, for merging, norms and DoRA; it is computed at each access.
     """
+
+    _unread: ClassVar[bool] = False
 
     def __init__(
         self, tensors: dict[str, Tensor], *, kind: str, shape: tuple[int, int], low_bit: bool
@@ -40,6 +46,8 @@ class FrozenLinear(nn.Linear):
     @property
     def weight(self) -> Float[Tensor, " o i"]:  # type: ignore[override]
         """The weight that the codes stand for, in bf16."""
+        if FrozenLinear._unread:
+            return torch.empty((), dtype=torch.bfloat16, device=self.tensors[0].device).expand(self.shape)
         return dequantize(self.kind, self.tensors, shape=self.shape, dtype=torch.bfloat16)
 
     @property
@@ -89,6 +97,21 @@ def frozen_linear(
     layer = FrozenLinear(quantize(weight, kind), kind=kind, shape=(rows, columns), low_bit=low_bit)
     layer.register_parameter("bias", bias)
     return layer
+
+
+@contextlib.contextmanager
+def weights_unread() -> Iterator[None]:
+    """Makes `weight` a stand-in of the right shape, precision and device, without values or memory, meanwhile.
+
+    PEFT looks at the weight of every layer that it adapts, three times, and never at its values. To read each back
+    would take minutes where blocks wait in main memory.
+    """
+    before = FrozenLinear._unread
+    FrozenLinear._unread = True
+    try:
+        yield
+    finally:
+        FrozenLinear._unread = before
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:

@@ -40,8 +40,20 @@ class Interrupt(lightning.Callback):
         if self.received and stepped:
             trainer.should_stop = True
 
-    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Gives the signals back, before the trainer does the same with what was there before it.
+
+        Given back later, the trainer's handlers would stay for good, and with them all that it had trained.
+        """
+        self._give_back()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
         """Gives the signals back."""
+        self._give_back()
+
+    def _give_back(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}

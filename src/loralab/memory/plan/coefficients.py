@@ -47,6 +47,8 @@ class Measured:
         decode: of its second level, at full resolution, when one is decoded.
         efficiency: share of a card's rates that is reached: bf16, int8, fp8, attention_forward, attention_backward,
             bandwidth and pcie; overlap is the share of copies that is hidden behind computing.
+        host: microseconds in which the host starts a block's kernels, forwards and backwards, compiled or eager; a step
+            of few tokens takes no less.
         ways: by key.
     """
 
@@ -55,6 +57,7 @@ class Measured:
     encode: float
     decode: float
     efficiency: dict[str, float]
+    host: dict[str, float]
     ways: dict[str, Coefficients]
 
     def of(self, family: str, placement: Placement) -> Coefficients:
@@ -75,7 +78,12 @@ class Measured:
 def way_of(placement: Placement) -> str:
     """Gives the key of a placement, without the family."""
     products = "bf16" if placement.kind is None else "low_bit" if placement.low_bit else "exact"
-    return f"{'compiled' if placement.compile else 'eager'}/{products}"
+    return f"{compilation(placement)}/{products}"
+
+
+def compilation(placement: Placement) -> str:
+    """Gives the key of how blocks are started."""
+    return "compiled" if placement.compile else "eager"
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """The time of a training step on a card, from shapes.
 
-    time      = computing + copies over PCIe - overlap * min(computing, copies)
+    time      = max(computing + copies over PCIe - overlap * min(computing, copies), host)
     computing = products + attention + low-rank products + copies of weights + traffic + launches
 
     products   2 n rows columns for every linear layer in a block: forwards; backwards as much where the block learns
@@ -11,6 +11,7 @@
                before every product
     traffic    everything between products, measured; launches: what does not grow with the tokens, measured
     PCIe       waiting blocks come twice a step, waiting activations go and come
+    host       starts the kernels of every block, which takes as long for few tokens as for many; measured
 
 Rates are a card's own (loralab.memory.plan.cards) times the share of them that is reached in practice.
 """
@@ -21,6 +22,7 @@ from loralab.memory.placement import Placement
 from loralab.memory.plan.activations import Peaks
 from loralab.memory.plan.blueprint import Layer
 from loralab.memory.plan.cards import Card
+from loralab.memory.plan.coefficients import compilation
 
 BACKWARD_ATTENTION = 2.5
 
@@ -36,7 +38,8 @@ class Roofline:
 
     def step_s(self, placement: Placement) -> float:
         """Predicts seconds per micro-batch, forwards and backwards."""
-        return self._beside(self.computing_s(placement), self.copying_s(placement))
+        busy = self._beside(self.computing_s(placement), self.copying_s(placement))
+        return max(busy, 1e-6 * self.peaks.measured.host[compilation(placement)] * len(self.peaks.learning))
 
     def computing_s(self, placement: Placement) -> float:
         """Predicts seconds of computing, with what is measured of it."""
