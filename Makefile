@@ -23,8 +23,8 @@ sweep: setup  ## find rank, learning rate and length for the default run: 24 tri
 	$(BIN)/python train.py -m sweep=nano_klein study.num_workers=2
 	$(BIN)/python -m loralab study nano_klein-default
 
-test: setup  ## run the tests that need neither a GPU nor patience
-	$(BIN)/python -m pytest
+test: setup  ## run the tests that need neither a GPU nor patience, on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: setup  ## run the slow tests
 	$(BIN)/python -m pytest -m "slow and not gpu"

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 NOISE = re.compile(r"HYDRA_FULL_ERROR|^train: |^a prompt of|^loading the |^memory: |^Available options")
+CLOCK = re.compile(r"^\[[\d :,-]+\]\[HYDRA\] ")
 HEAD = """# What bad input gets
 Each row was typed at the real command (`python bench/messages.py --out docs/messages.md` repeats them all); every one
 ends with a non-zero exit status and loses nothing. Scratch paths are shortened to `…`.
@@ -117,8 +118,21 @@ def cases(scratch: Path) -> Iterator[Case]:
         "an impossible learning rate, and more", good, "optimizer.lr=-1", "ema_decay=1", "run.save_every=0"
     )
     yield typed(
-        "a distilled training base", ("train.py",), "model=flux2_klein9b_distilled", "dataset.root=photos"
+        "flow matching on a few-step model",
+        ("train.py",),
+        "model=flux2_klein9b_distilled",
+        "dataset.root=photos",
     )
+    yield typed(
+        "the same on Turbo",
+        ("train.py",),
+        "model=zimage_turbo",
+        "objective=flow_matching",
+        "dataset.root=photos",
+    )
+    yield typed("permission for what does not happen", good, "allow_dedistill=true")
+    yield typed("distribution matching on a base", good, "objective=distribution_matching")
+    yield typed("a watch that sees nothing", good, "watch.prior=[]")
     yield typed("a checkpoint that is not there", good, f"model.checkpoint={scratch / 'nowhere'}")
     yield typed("a checkpoint of another family", good, f"model.checkpoint={scratch / 'zimage'}")
     yield typed("targets that match nothing", good, "adapter.targets=attn_of_another_model")
@@ -147,6 +161,32 @@ def cases(scratch: Path) -> Iterator[Case]:
         f"model.checkpoint={scratch / 'zimage'}",
         "guidance_scale=4",
     )
+    yield typed(
+        "nine steps that mean eight",
+        draw,
+        "model=zimage_turbo",
+        f"model.checkpoint={scratch / 'zimage'}",
+        "num_steps=9",
+    )
+    turbo = ("model=zimage_turbo", f"model.checkpoint={scratch / 'zimage'}")
+    yield typed(
+        "guidance in the previews of Turbo",
+        (*good, *turbo, "objective=assistant", "evaluation=preview"),
+        "evaluation.drawing.guidance_scale=4",
+    )
+    yield typed(
+        "a study of Turbo by its validation loss",
+        ("train.py", "-m", "sweep=zimage_turbo", *turbo, f"dataset.root={scratch / 'good'}"),
+        "study.objectives={validation_loss: minimize}",
+    )
+    yield typed(
+        "a study of Turbo that draws nothing",
+        ("train.py", "-m", "sweep=zimage_turbo", *turbo, f"dataset.root={scratch / 'good'}"),
+        "evaluation=none",
+    )
+    train = ("-m", "loralab", "assistant", "train")
+    yield typed("an assistant of a base", train, "model=zimage_base")
+    yield typed("an assistant without prompts", train, "model=zimage_turbo")
     yield typed("a pickle as an adapter", draw, f"adapter={scratch / 'adapter.pt'}", "model=flux2_klein4b")
     yield typed("a torn adapter file", draw, f"adapter={scratch / 'torn.safetensors'}")
     foreign = f"adapter={scratch / 'foreign.safetensors'}"
@@ -169,7 +209,7 @@ def _message(output: str) -> str:
     lines = [line for line in said.splitlines() if line.strip() and not NOISE.search(line)]
     starts = [number for number, line in enumerate(lines) if "[ERROR]" in line]
     kept = lines[starts[-1] :] if starts else lines[-10:]
-    text = "<br>".join(line.split("[ERROR] - ")[-1].strip() for line in kept)
+    text = "<br>".join(CLOCK.sub("", line.split("[ERROR] - ")[-1]).strip() for line in kept)
     return text.replace("<", "&lt;").replace("&lt;br>", "<br>")
 
 

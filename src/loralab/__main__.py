@@ -12,6 +12,7 @@ COMMANDS = {
     "sample": "draw pictures with an adapter file: sample adapter=... prompt='a red fox'",
     "score": "measure an adapter on a concept whose truth is known: score adapter=... dataset=emoji_linocut",
     "plan": "predict memory and time of a run, by train.py's overrides: plan model=flux2_klein9b memory=int8",
+    "assistant": "train or check what keeps a few-step model trainable: assistant train model=zimage_turbo",
     "report": "write a run's HTML page again: report run=outputs/...",
     "study": "what a sweep found and cost, and the line that repeats its best: study <name>",
     "confirm": "run a study's best and the recipe again with fresh seeds, and compare: confirm <name> seeds=5",

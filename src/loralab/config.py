@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from loralab.denoiser import Denoiser
     from loralab.memory import MemoryPolicy
     from loralab.study import StudySettings
+    from loralab.training.watch_settings import WatchSettings
 
 CONF = Path(__file__).parents[2] / "conf"
-RECIPE_KEYS = ("recipe", "sigmas", "training_base")
+RECIPE_KEYS = ("recipe", "sigmas")
 """What a model's file says about training it; the rest are arguments of its class."""
 SAFETY = ("strict", "warn", "off")
+PLAIN = "loralab.objectives.FlowMatching"
+"""The objective whose optimum is the mean velocity, which a few-step checkpoint must not have."""
 
 log = logging.getLogger("loralab")
 
@@ -49,6 +52,7 @@ class Experiment:
     trainer: Callable[..., Any]
     evaluation: Any
     loggers: Callable[..., Any]
+    watch: WatchSettings
 
 
 def build(config: DictConfig) -> Experiment:
@@ -67,8 +71,11 @@ def build(config: DictConfig) -> Experiment:
             for name in ("dataset", "adapter", "memory", "objective", "optimizer", "schedule")
         },
         **{"trainer": config.trainer, "evaluation": config.evaluation, "loggers": config.logger},
+        "watch": config.watch,
     }
-    return Experiment(**{name: _instantiated(name, group, instantiate) for name, group in groups.items()})
+    made = Experiment(**{name: _instantiated(name, group, instantiate) for name, group in groups.items()})
+    made.evaluation.drawing.require_drawable(made.denoiser)
+    return made
 
 
 def built_study(config: DictConfig) -> StudySettings:
@@ -79,7 +86,8 @@ def built_study(config: DictConfig) -> StudySettings:
     """
     from hydra.utils import instantiate
 
-    settings: StudySettings = _instantiated("study", config.study, instantiate)
+    made = partial(instantiate, is_few_step=config.model.variant == "distilled")
+    settings: StudySettings = _instantiated("study", config.study, made)
     return settings
 
 
@@ -100,13 +108,19 @@ def check(config: DictConfig) -> None:
         level = logging.WARNING if config.safety == "warn" else logging.INFO
         for line, _ in _outside_safe_ranges(config):
             log.log(level, "safety=%s: %s", config.safety, line)
+    if config.allow_dedistill:
+        log.warning(
+            "allow_dedistill=true: flow matching undoes the distillation of model=%s; watch the pictures at %s steps",
+            config.model.name,
+            config.model.sampling.num_steps,
+        )
 
 
 def digest(config: DictConfig) -> str:
     """Gives the SHA-256 of the resolved configuration, without what does not change what is trained."""
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
-    beside = ("run", "cache_root", "logger", "sweep", "study", "trial", "safety")
+    beside = ("run", "cache_root", "logger", "sweep", "study", "trial", "safety", "watch")
     kept = {key: value for key, value in plain.items() if key not in beside}
     elsewhere = ("cache_root", "ram_cache_gib")
     kept["dataset"] = {key: value for key, value in kept["dataset"].items() if key not in elsewhere}
@@ -224,18 +238,31 @@ def _fitting_optimizer(config: DictConfig) -> Iterator[str]:
         yield "optimizer=muon takes matrices only, and adapter=dora trains row lengths; choose optimizer=adamw"
 
 
-def _known_kind_of_base(config: DictConfig) -> Iterator[str]:
-    if config.model.training_base not in ("allowed", "discouraged", "refused"):
-        yield f"model.training_base={config.model.training_base} is none of allowed, discouraged, refused"
-
-
-def _training_base(config: DictConfig) -> Iterator[str]:
-    if config.model.training_base == "refused" and not config.allow_distilled_base:
-        base = config.model.name.removesuffix("_distilled")
+def _keeps_few_steps(config: DictConfig) -> Iterator[str]:
+    """Plain velocity regression blurs what few steps draw; distribution matching has nothing to keep elsewhere."""
+    is_few_step, target = config.model.variant == "distilled", str(config.objective._target_)
+    if is_few_step and target == PLAIN and not config.allow_dedistill:
         yield (
-            f"model={config.model.name} is a distilled checkpoint: training on it costs its few-step quality. "
-            f"Train on model={base} and use the adapter on both, or set allow_distilled_base=true"
+            f"objective=flow_matching on model={config.model.name} regresses velocities on a checkpoint distilled to "
+            f"{config.model.sampling.num_steps} steps: its pictures at {config.model.sampling.num_steps} steps blur. "
+            f"Choose objective=distribution_matching, train on model={_base_of(config.model.name)} and use the adapter "
+            "there, or set allow_dedistill=true"
         )
+    if config.allow_dedistill and not (is_few_step and target == PLAIN):
+        yield (
+            "allow_dedistill=true has no effect here: it is about objective=flow_matching on a model distilled to few "
+            "steps"
+        )
+    if not is_few_step and ".distribution" in target:
+        yield (
+            f"objective=distribution_matching keeps what few steps draw, and model={config.model.name} is not "
+            "distilled to few steps. Choose objective=flow_matching, or a distilled model"
+        )
+
+
+def _base_of(name: str) -> str:
+    """Names the checkpoint that a distilled one was made from."""
+    return re.sub("_turbo$", "_base", name.removesuffix("_distilled"))
 
 
 def _known_safety(config: DictConfig) -> Iterator[str]:
@@ -266,8 +293,7 @@ RULES = (
     _learning_rate,
     _warmup,
     _fitting_optimizer,
-    _known_kind_of_base,
-    _training_base,
+    _keeps_few_steps,
     _known_safety,
     _inside_safe_ranges,
 )

@@ -36,7 +36,7 @@ def _rows(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_coefficients_are_found_again_a_little_above_what_was_measured() -> None:
     shipped = json.loads(COEFFICIENTS.read_text())
-    true = copy.deepcopy(shipped)
+    true = copy.deepcopy(shipped) | {"host": {"compiled": 0.0, "eager": 0.0}}
     inside = {"full": 70.0, "selective": 60.0}
     true["ways"]["flux2_klein/compiled/low_bit"] |= {
         "inside": inside, "kept": 30.0, "traffic": 100.0, "launch": 900.0
@@ -51,3 +51,14 @@ def test_coefficients_are_found_again_a_little_above_what_was_measured() -> None
     assert largest_error(rows, found) < 0.015 < -LOWEST + 0.015
     assert "12 of 12 within" in table(rows, from_json(found))
     assert found["ways"]["flux2_klein/compiled/exact"]["num_cases"]["selective"] == 0
+
+
+def test_the_hosts_time_is_found_where_the_device_waited_for_it() -> None:
+    shipped = json.loads(COEFFICIENTS.read_text())
+    true = copy.deepcopy(shipped) | {"host": {"compiled": 5000.0, "eager": 0.0}}
+    rows = [row | {"idle_share": 0.4 if row["ms"] == pytest.approx(125.0) else 0.01} for row in _rows(true)]
+
+    found = refitted(rows, shipped)
+
+    assert {row["idle_share"] for row in rows} == {0.01, 0.4}
+    assert found["host"] == {"compiled": pytest.approx(5000.0), "eager": shipped["host"]["eager"]}

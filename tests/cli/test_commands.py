@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,24 @@ def test_sample_refuses_an_adapter_of_another_family(run: Path, tmp_path: Path) 
         sample.main(
             [f"adapter={run / 'adapter.safetensors'}", "prompt=x", "model=zimage_turbo", f"output={tmp_path}"]
         )
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("guidance_scale=4", r"guidance_scale=4: zimage_turbo is distilled and sampled at guidance 0"),
+        ("num_steps=9", r"num_steps=9: zimage_turbo would make 9 calls .*set num_steps=8"),
+    ],
+)
+def test_sample_refuses_what_spoils_turbos_pictures_before_it_loads_a_weight(
+    typed: str, message: str, tiny_zimage_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "bare"
+    shutil.copytree(tiny_zimage_folder, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    checkpoint = f"model.checkpoint={folder}"
+
+    with pytest.raises(UserError, match=message):
+        sample.main(["model=zimage_turbo", checkpoint, "prompt=x", f"output={tmp_path / 'drawn'}", typed])
 
 
 def test_sample_without_adapter_or_model_names_the_models() -> None:

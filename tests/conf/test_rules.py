@@ -5,7 +5,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from loralab.config import CONF, RULES, check, digest, resumed
+from loralab.config import CONF, RULES, build, built_study, check, digest, resumed
 from loralab.errors import UserError
 
 
@@ -22,7 +22,8 @@ def test_the_default_command_passes_every_rule():
 def test_every_real_model_trains_on_a_folder_with_its_recipe(model):
     config = composed(f"model={model}", "dataset.root=photos/")
 
-    check(config)
+    if config.model.variant == "base":
+        check(config)
     assert config.adapter.rank == config.model.recipe.rank
     assert config.adapter.alpha == config.adapter.rank
     assert config.optimizer.lr == config.model.recipe.lr
@@ -55,7 +56,6 @@ def test_a_choice_on_the_command_line_beats_the_models_own_dataset():
         ("schedule.warmup_steps=120", "schedule.warmup_steps=120 must be below steps=120"),
         ("+stesp=5", "stesp is no setting"),
         ("+run.save_evry=5", "run.save_evry is no setting"),
-        ("model.training_base=perhaps", "model.training_base=perhaps is none of allowed"),
         ("safety=careful", "safety=careful is none of strict, warn, off"),
         (
             "safety=false",
@@ -70,12 +70,78 @@ def test_a_value_outside_its_rule_is_named_with_the_rule(override, message):
     assert message in str(caught.value)
 
 
-def test_a_distilled_klein_is_refused_as_a_base_and_can_be_allowed():
-    overrides = ["model=flux2_klein9b_distilled", "dataset.root=photos/"]
+PLAIN = "objective=flow_matching"
 
-    with pytest.raises(UserError, match="Train on model=flux2_klein9b and use the adapter on both"):
-        check(composed(*overrides))
-    check(composed(*overrides, "allow_distilled_base=true"))
+
+@pytest.mark.parametrize(
+    ("model", "num_steps", "base"),
+    [("flux2_klein9b_distilled", 4, "flux2_klein9b"), ("zimage_turbo", 8, "zimage_base")],
+)
+def test_plain_velocity_regression_on_a_few_step_model_is_refused_with_both_ways_out(model, num_steps, base):
+    with pytest.raises(UserError) as caught:
+        check(composed(f"model={model}", PLAIN, "dataset.root=photos/"))
+
+    said = str(caught.value)
+    assert f"objective=flow_matching on model={model}" in said
+    assert f"at {num_steps} steps blur" in said
+    assert "objective=distribution_matching" in said
+    assert f"train on model={base}" in said
+    assert "allow_dedistill=true" in said
+
+
+@pytest.mark.parametrize("model", ["flux2_klein9b_distilled", "zimage_turbo"])
+def test_dedistilling_can_be_allowed_in_one_word_and_is_logged(model, caplog):
+    check(composed(f"model={model}", PLAIN, "dataset.root=photos/", "allow_dedistill=true"))
+
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"allow_dedistill=true: flow matching undoes the distillation of model={model}")
+
+
+@pytest.mark.parametrize(
+    "overrides", [("model=flux2_klein9b",), ("model=zimage_turbo", "objective=assistant")]
+)
+def test_allowing_what_does_not_happen_is_a_setting_without_effect(overrides):
+    with pytest.raises(UserError, match="allow_dedistill=true has no effect here"):
+        check(composed(*overrides, "dataset.root=photos/", "allow_dedistill=true"))
+
+
+def test_an_assistant_may_be_trained_on_a_few_step_model():
+    check(composed("model=zimage_turbo", "objective=assistant", "dataset.root=photos/"))
+
+
+def test_distribution_matching_is_refused_where_there_is_no_distillation_to_keep():
+    target = "objective._target_=loralab.objectives.distribution.DistributionMatching"
+
+    with pytest.raises(UserError, match="model=zimage_base is not distilled to few steps"):
+        check(composed("model=zimage_base", "dataset.root=photos/", target))
+
+
+def test_guidance_and_nine_steps_of_later_previews_are_refused_before_training(tiny_zimage_folder: Path):
+    turbo = ("model=zimage_turbo", f"model.checkpoint={tiny_zimage_folder}", "dataset.root=photos/")
+    turbo = (*turbo, "objective=assistant")
+
+    with pytest.raises(UserError, match=r"guidance_scale=4\.0: zimage_turbo is distilled"):
+        build(composed(*turbo, "evaluation.drawing.guidance_scale=4.0"))
+    with pytest.raises(UserError, match="num_steps=9: zimage_turbo would make 9 calls"):
+        build(composed(*turbo, "evaluation.drawing.num_steps=9"))
+    assert build(composed(*turbo, "evaluation.drawing.num_steps=12")).evaluation.drawing.num_steps == 12
+
+
+def test_a_few_step_study_is_scored_by_what_few_steps_draw():
+    settings = built_study(composed("model=zimage_turbo", "dataset.root=photos/"))
+
+    assert settings.targets == {"fewstep.frechet": "minimize"}
+    assert not settings.prunes
+    assert built_study(composed()).targets == {"validation_loss": "minimize"}
+    assert built_study(composed()).prunes
+
+
+def test_a_few_step_study_by_the_validation_loss_is_refused_with_the_reason():
+    named = "study.objectives={validation_loss: minimize}"
+
+    with pytest.raises(UserError, match=r"lowest where the distillation is lost; use fewstep\.frechet"):
+        built_study(composed("model=zimage_turbo", "dataset.root=photos/", named))
+    assert built_study(composed(named)).targets == {"validation_loss": "minimize"}
 
 
 def test_a_rate_outside_the_safe_range_is_refused_with_its_source_and_the_way_back():
@@ -98,6 +164,7 @@ def test_a_rate_outside_the_safe_range_is_refused_with_its_source_and_the_way_ba
 )
 def test_safety_decides_whether_a_value_outside_is_refused_said_or_let_through(overrides, caplog):
     outside = (*overrides, "dataset.root=photos/")
+    outside = (*outside, "objective=assistant") if "model=zimage_turbo" in overrides else outside
     caplog.set_level("INFO")
 
     with pytest.raises(UserError, match="outside the safe range"):

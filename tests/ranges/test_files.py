@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from loralab.config import CONF, check
+from loralab.config import CONF, PLAIN, check
 from loralab.ranges import SAFE, SWEEPS, SafeRange, applicable, read_ranges, read_sweep, widened
 from loralab.ranges.table import page
 
@@ -82,7 +82,9 @@ def test_rank_rate_and_length_of_the_recipe_are_the_recommended_ones(name: str) 
 
 @pytest.mark.parametrize("name", SWEPT)
 def test_the_overrides_of_a_sweep_compose_and_pass_every_rule(name: str) -> None:
-    config = composed(name, *read_sweep(name).overrides, "allow_distilled_base=true")
+    config = composed(name, *read_sweep(name).overrides)
+    if config.model.variant == "distilled" and config.objective._target_ == PLAIN:
+        config.allow_dedistill = True
 
     check(config)
 

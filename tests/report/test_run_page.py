@@ -164,3 +164,45 @@ def test_curves_of_strange_ranges_can_be_drawn(values: list[float]) -> None:
 
     assert chart.title == "some/metric"
     assert len(chart.y_ticks) >= 1
+
+
+def few_step_run(folder: Path, **result: object) -> str:
+    """Gives the page of a run on a distilled model."""
+    (folder / "config.yaml").write_text("model:\n  name: zimage_turbo\n  variant: distilled\n")
+    found = {"status": "finished", "steps": 100, "validation": [[0, 1.5], [100, 1.2]], **result}
+    (folder / "result.json").write_text(json.dumps(found))
+    return Page(write_run_page(folder).read_text()).text
+
+
+def test_on_a_few_step_model_the_flow_matching_error_is_called_a_detector(run_folder: Path) -> None:
+    JsonlLogger(run_folder / "metrics.jsonl").log_metrics({"detector/flow_matching": 1.5}, step=110)
+    JsonlLogger(run_folder / "metrics.jsonl").log_metrics({"detector/flow_matching": 1.2}, step=120)
+
+    text = few_step_run(run_folder)
+
+    assert "Flow-matching error 1.5000 before training, 1.2000 after 100 steps: a detector, no score." in text
+    assert "Detector, no score: flow-matching error" in text
+    assert "Validation loss 1.5" not in text
+
+
+def test_what_few_steps_draw_is_the_headline_of_a_few_step_model(run_folder: Path) -> None:
+    fewstep = {"frechet": 4.5, "sharpness": 0.93, "base": {"frechet": 20.0}}
+
+    text = few_step_run(run_folder, style=style_score(), fewstep=fewstep)
+
+    assert "At few steps the pictures lie 4.50 from held-out ones" in text
+    assert "untouched checkpoint's 20.00), with 93% of its sharpness" in text
+
+
+def test_alarms_and_the_newest_look_are_on_the_page(run_folder: Path) -> None:
+    (run_folder / "watch").mkdir()
+    for step in (50, 100):
+        Image.new("RGB", (64, 64), "red").save(run_folder / "watch" / f"step_{step:06d}.png")
+    alarm = {"name": "prior_moved", "step": 50, "message": "prior prompts have drifted by 0.20"}
+
+    text = few_step_run(run_folder, watch={"alarms": [alarm]})
+
+    assert "Are few steps still enough?" in text
+    assert "Step 50: prior prompts have drifted by 0.20." in text
+    assert "step 000100" in text
+    assert "step 000050" not in text

@@ -23,7 +23,7 @@ class AdapterMetadata:
 
     Attributes:
         family, model, checkpoint, revision, base_digest: the base it was trained on (its `ModelIdentity`).
-        objective: how it was trained, for example `flow_matching`.
+        objective: how it was trained, for example `FlowMatching`; preset: of that objective, where it has such.
         rank, alpha, targets: as configured; the file's own tensors have alpha baked in.
         trigger: the word that calls the concept, or None.
         step: optimizer updates it has had.
@@ -42,6 +42,7 @@ class AdapterMetadata:
     config_digest: str
     revision: str | None = None
     trigger: str | None = None
+    preset: str | None = None
     loralab_version: str = loralab.__version__
     format_version: int = FORMAT_VERSION
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from loralab.data.records import Entry, Listing
 from loralab.data.stored import store_picture
@@ -23,19 +26,30 @@ class EmojiSource:
         """Lists the pictures of a split, drawn into the cache folder as BMP, bytes that no library varies."""
         from PIL import Image
 
-        from loralab.data.emoji.concepts import concept
-        from loralab.data.emoji.render import render
-
         name, _, split = root.partition("/")
         if split not in SPLITS:
             known = ", ".join(f"{name}/{known}" for known in SPLITS)
             raise UserError(f"{key}={root} names no split of {name}; known are {known}.")
-        chosen = concept(name)
-        parts = (chosen.train, chosen.regularization, chosen.held_out, chosen.held_out[:NUM_VALIDATION])
         entries = []
-        for number, spec in enumerate(parts[SPLITS.index(split)]):
+        for number, (caption, pixels) in enumerate(_pictures(name, split)):
             data = io.BytesIO()
-            Image.fromarray(render(spec)).save(data, format="bmp")
+            Image.fromarray(pixels).save(data, format="bmp")
             path = store_picture(data.getvalue(), folder=cache_root / "emoji", ending=".bmp")
-            entries.append(Entry(path=path, name=f"{root}/{number:04d}", caption=spec.caption))
+            entries.append(Entry(path=path, name=f"{root}/{number:04d}", caption=caption))
         return Listing(tuple(entries))
+
+
+def _pictures(name: str, split: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the captions and pixels of a split; those of validation are the first that are held out."""
+    from loralab.data.emoji.concepts import concept
+    from loralab.data.emoji.render import render
+    from loralab.data.emoji.varied_concepts import NAMES, varied_concept
+
+    count = NUM_VALIDATION if split == "validation" else None
+    part = "held_out" if split == "validation" else split
+    if name in NAMES:
+        for picture in getattr(varied_concept(name), part)[:count]:
+            yield picture.caption, picture.pixels()
+    else:
+        for spec in getattr(concept(name), part)[:count]:
+            yield spec.caption, render(spec)

@@ -74,7 +74,7 @@ def encode(
 
 def _places(encoders: Encoders, *, prompts: Sequence[str], pictures: Sequence[Picture]) -> Places:
     """Addresses of all that will be needed; reads no weights."""
-    by_text, by_pixels = encoders.prompt_fingerprint(), digest(encoders.pixel_fingerprint(), PREPARATION)
+    by_text, by_pixels = encoders.prompt_fingerprint(), latents_fingerprint(encoders)
     shapes = {
         bucket: encoders.latents_shape(height=bucket.height, width=bucket.width)
         for bucket in {bucket for _, bucket, _ in pictures}
@@ -85,7 +85,9 @@ def _places(encoders: Encoders, *, prompts: Sequence[str], pictures: Sequence[Pi
         shapes=shapes,
         prompts={prompt: Address("prompts", by_text, digest(prompt)) for prompt in prompts},
         latents={
-            (record.key, bucket, flipped): Address("latents", by_pixels, digest(record.key, bucket, flipped))
+            (record.key, bucket, flipped): latents_address(
+                by_pixels, record.key, bucket=bucket, flipped=flipped
+            )
             for record, bucket, flipped in pictures
         },
         masks={
@@ -96,6 +98,16 @@ def _places(encoders: Encoders, *, prompts: Sequence[str], pictures: Sequence[Pi
             if record.mask_path
         },
     )
+
+
+def latents_fingerprint(encoders: Encoders) -> str:
+    """Digests all that latents depend on besides the picture and its size."""
+    return digest(encoders.pixel_fingerprint(), PREPARATION)
+
+
+def latents_address(fingerprint: str, key: str, *, bucket: Bucket, flipped: bool = False) -> Address:
+    """Gives where the latents of a picture lie, by the hash of its file and by its size."""
+    return Address("latents", fingerprint, digest(key, bucket, flipped))
 
 
 def _mask_address(record: Record, content: str, *, shape: Sequence[int]) -> Address:

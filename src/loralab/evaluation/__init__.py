@@ -2,6 +2,8 @@
 
 from loralab.evaluation.drawing import Drawing, Prompts
 from loralab.evaluation.features import FeatureNet
+from loralab.evaluation.fewstep import FewStepTest
+from loralab.evaluation.fewstep_drawing import Subject
 from loralab.evaluation.previews import Previews, render
 from loralab.evaluation.sampler import draw
 from loralab.evaluation.scores import StyleScore, Truths
@@ -13,10 +15,12 @@ __all__ = [
     "Drawing",
     "Evaluation",
     "FeatureNet",
+    "FewStepTest",
     "Previews",
     "Prompts",
     "StyleScore",
     "StyleTest",
+    "Subject",
     "Truths",
     "draw",
     "emoji_concept",

@@ -58,9 +58,9 @@ def frechet_distances(
     sizes = {name: len(vectors) for name, vectors in sets.items()}
     if len(set(sizes.values())) != 1 or min(sizes.values()) < 2:
         raise UserError(f"Fréchet distances need sets of one size, at least 2 pictures each, not {sizes}")
-    axes = _principal_axes(torch.cat(list(sets.values())).double().numpy(), num_axes=num_axes)
-    moments = {name: _moments(vectors.double().numpy() @ axes) for name, vectors in sets.items()}
-    return {name: frechet(*moments[name], *moments[reference]) for name in sets if name != reference}
+    axes = principal_axes(torch.cat(list(sets.values())).double().numpy(), num_axes=num_axes)
+    found = {name: moments(vectors.double().numpy() @ axes) for name, vectors in sets.items()}
+    return {name: frechet(*found[name], *found[reference]) for name in sets if name != reference}
 
 
 def frechet(mu: Vectors, s: Vectors, nu: Vectors, t: Vectors) -> float:
@@ -75,13 +75,13 @@ def retrieval(distances: Float[Tensor, " b b"]) -> float:
     return (distances.argmin(1) == torch.arange(len(distances))).double().mean().item()
 
 
-def _principal_axes(vectors: Vectors, *, num_axes: int) -> Vectors:
+def principal_axes(vectors: Vectors, *, num_axes: int) -> Vectors:
     """Gives the leading right singular vectors of the centred vectors, in columns."""
     _, _, rows = np.linalg.svd(vectors - vectors.mean(0), full_matrices=False)
     return rows[:num_axes].T
 
 
-def _moments(vectors: Vectors) -> tuple[Vectors, Vectors]:
+def moments(vectors: Vectors) -> tuple[Vectors, Vectors]:
     """Gives the mean and the shrunken covariance: (1 - w) S + w m I with Ledoit and Wolf's weight w."""
     count, width = vectors.shape
     mean = vectors.mean(0)

@@ -65,8 +65,22 @@ class Drawing:
         if problems:
             raise UserError("pictures cannot be drawn so:\n" + joined(problems))
 
+    def require_drawable(self, denoiser: Denoiser) -> None:
+        """Refuses guidance and numbers of steps that spoil a checkpoint's pictures, before anything is loaded.
+
+        Raises:
+            UserError: as the family puts it.
+        """
+        if self.guidance_scale is not None:
+            denoiser.guides(self.guidance_scale)
+        if self.num_steps is not None:
+            multiple = denoiser.size_multiple
+            shape = denoiser.latents_shape(height=multiple, width=multiple)
+            denoiser.sampling_sigmas(num_steps=self.num_steps, latents_shape=shape)
+
     def encode(self, denoiser: Denoiser, texts: Sequence[str]) -> Prompts:
         """Embeds prompts, and the negative prompt where it counts; frees the text encoder."""
+        self.require_drawable(denoiser)
         scale = denoiser.sampling.guidance_scale if self.guidance_scale is None else self.guidance_scale
         guided = denoiser.guides(scale)
         distinct = list(dict.fromkeys([*texts, *[self.negative_prompt] * guided]))

@@ -33,9 +33,10 @@ class FeatureNet:
     of emoji), at half the cost.
     """
 
-    def __init__(self, *, side: int = 160, batch_size: int = 16) -> None:
-        self.side, self.batch_size = side, batch_size
-        self.network: EfficientNetLite0 = load_network()
+    def __init__(self, *, side: int = 160, batch_size: int = 16, device: torch.device | str = "cpu") -> None:
+        """Loads the network onto `device`; features come back on the CPU."""
+        self.side, self.batch_size, self.device = side, batch_size, torch.device(device)
+        self.network: EfficientNetLite0 = load_network().to(self.device)
 
     def batches(self, pixels: Float[Tensor, " b 3 height width"]) -> Iterator[Features]:
         """Yields features of pixels in [-1, 1] a batch at a time: maps of all would fill the memory."""
@@ -49,6 +50,9 @@ class FeatureNet:
     @torch.inference_mode()
     def _features(self, pixels: Float[Tensor, " b 3 height width"]) -> Features:
         size = (self.side, self.side)
-        resized = functional.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(-1, 1)
+        resized = functional.interpolate(pixels.to(self.device), size, mode="bicubic", antialias=True).clamp(
+            -1, 1
+        )
         maps, pooled = self.network((127.5 * (resized + 1) - 127) / 128)
-        return Features(maps=tuple(functional.normalize(each, dim=1) for each in maps), pooled=pooled)
+        unit = tuple(functional.normalize(each, dim=1).cpu() for each in maps)
+        return Features(maps=unit, pooled=pooled.cpu())

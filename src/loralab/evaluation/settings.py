@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from loralab.denoiser import Denoiser
 from loralab.evaluation.drawing import Drawing, Prompts
 from loralab.evaluation.features import FeatureNet
+from loralab.evaluation.fewstep import FewStepTest, num_pictures, score_few_step
+from loralab.evaluation.fewstep_drawing import Subject
 from loralab.evaluation.previews import Previews, draw_columns, write_preview
 from loralab.evaluation.sampler import Progress
 from loralab.evaluation.style import Concept, StyleTest, score_style
@@ -27,11 +30,13 @@ class Evaluation:
         drawing: how pictures are drawn.
         previews: pictures to look at.
         style: figures, where the true pictures of held-out captions are known.
+        fewstep: figures of a distilled checkpoint, at its own number of steps and at 32.
     """
 
     drawing: Drawing = field(default_factory=Drawing)
     previews: Previews | None = None
     style: StyleTest | None = None
+    fewstep: FewStepTest | None = None
 
     def run(
         self,
@@ -41,6 +46,7 @@ class Evaluation:
         folder: Path,
         captions: Sequence[str],
         concept: Concept | None = None,
+        held_out: Subject | None = None,
     ) -> dict[str, Any]:
         """Draws and scores the adapter file; gives what `result.json` says about it.
 
@@ -54,10 +60,14 @@ class Evaluation:
             captions: for previews without prompts of their own, best those that training did not see.
             concept: held-out captions with their true pictures, if known; they are previewed before
                 `captions`.
+            held_out: pictures that training did not see, for few steps; None takes those of `concept`.
         """
         texts = self._previewed(captions, concept=concept)
         scored = None if concept is None or self.style is None else concept.limited(self.style)
-        wanted = [*texts, *(scored.captions if scored else ())]
+        subject = self._subject(concept.subject if held_out is None and concept is not None else held_out)
+        wanted = [
+            *texts, *(scored.captions if scored else ()), *(subject.captions if subject else ())
+        ]  # fmt: skip
         if not wanted:
             return {}
         denoiser.release("transformer")
@@ -70,7 +80,15 @@ class Evaluation:
             result["preview"] = grid.relative_to(folder).as_posix()
         if scored is not None:
             result["style"] = self._score(denoiser, adapter, concept=scored, prompts=prompts)
+        if subject is not None:
+            result["fewstep"] = self._few_steps(denoiser, adapter, subject=subject, prompts=prompts)
         return result
+
+    def _subject(self, known: Subject | None) -> Subject | None:
+        """Gives what is drawn to test few steps; without any true picture there is nothing to compare with."""
+        if self.fewstep is None:
+            return None
+        return self.fewstep.limited(known or Subject((), torch.empty(0, 3, 1, 1)))
 
     def _previewed(self, captions: Sequence[str], *, concept: Concept | None) -> tuple[str, ...]:
         if self.previews is None:
@@ -111,6 +129,22 @@ class Evaluation:
                 progress=progress,
             )
         return score.to_dict()
+
+    def _few_steps(
+        self, denoiser: Denoiser, adapter: Path, *, subject: Subject, prompts: Prompts
+    ) -> dict[str, Any]:
+        assert self.fewstep is not None
+        with _bar("few steps", num_pictures=num_pictures(subject)) as progress:
+            return score_few_step(
+                denoiser,
+                adapter,
+                subject=subject,
+                prompts=prompts,
+                drawing=self.drawing,
+                network=FeatureNet(),
+                num_axes=self.fewstep.num_axes,
+                progress=progress,
+            )
 
 
 @contextlib.contextmanager

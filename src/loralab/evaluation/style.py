@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 from torch.nn import functional
 
 from loralab.denoiser import Denoiser
 from loralab.errors import UserError
 from loralab.evaluation.drawing import Drawing, Prompts
 from loralab.evaluation.features import FeatureNet
+from loralab.evaluation.fewstep_drawing import Subject
 from loralab.evaluation.pictures import from_bytes, to_image
 from loralab.evaluation.sampler import Progress
 from loralab.evaluation.scores import Drawn, Pixels, StyleScore, Truths, score_drawn
@@ -66,16 +69,23 @@ class Concept:
         held_out: captions with the trigger that training does not see.
         truths: their true pictures.
         no_trigger: captions without the trigger.
+        no_trigger_truths: their true pictures, where known.
     """
 
     held_out: tuple[str, ...]
     truths: Truths
     no_trigger: tuple[str, ...]
+    no_trigger_truths: Float[Tensor, " m 3 height width"] | None = None
 
     @property
     def captions(self) -> tuple[str, ...]:
         """All captions of the test."""
         return (*self.held_out, *self.no_trigger)
+
+    @property
+    def subject(self) -> Subject:
+        """The same captions and true pictures, to test few steps with."""
+        return Subject(self.held_out, self.truths.styled, self.no_trigger, self.no_trigger_truths)
 
     def pictures(self) -> dict[str, Image.Image]:
         """Gives the true picture of each held-out caption."""
@@ -90,9 +100,12 @@ class Concept:
 
 
 def emoji_concept(name: str) -> Concept:
-    """Gives the test of a concept that comes with the project (`emoji_linocut`, `emoji_twemoji`)."""
+    """Gives the test of a concept that comes with the project (`emoji_linocut`, `varied_teapot`, ...)."""
     from loralab.data.emoji.concepts import concept
+    from loralab.data.emoji.varied_concepts import NAMES
 
+    if name in NAMES:
+        return _varied_concept(name)
     found = concept(name)
     plain = [dataclasses.replace(spec, style="noto") for spec in found.held_out]
     truths = Truths(styled=_drawn_exactly(found.held_out), sources=_drawn_exactly(plain))
@@ -100,6 +113,7 @@ def emoji_concept(name: str) -> Concept:
         tuple(spec.caption for spec in found.held_out),
         truths,
         tuple(spec.caption for spec in found.no_trigger),
+        _drawn_exactly(found.no_trigger),
     )
 
 
@@ -187,6 +201,19 @@ def _resized(drawn: Drawn, *, size: torch.Size) -> Drawn:
         for name, pixels in vars(drawn).items()
     }
     return Drawn(**parts)
+
+
+def _varied_concept(name: str) -> Concept:
+    from loralab.data.emoji.varied_concepts import varied_concept
+
+    found = varied_concept(name)
+    styled, sources, plain = (
+        torch.stack([from_bytes(picture.pixels()) for picture in part]) if part else None
+        for part in (found.held_out, found.sources, found.no_trigger)
+    )
+    assert styled is not None
+    captions = tuple(picture.caption for picture in found.held_out)
+    return Concept(captions, Truths(styled, sources), tuple(each.caption for each in found.no_trigger), plain)
 
 
 def _drawn_exactly(specs: Sequence[EmojiSpec]) -> Pixels:

@@ -1,5 +1,6 @@
 """The mathematics: paths, sigmas, shifts, noise and the solver. Imports torch and nothing of ours."""
 
+from loralab.flow.few_step import Rollout, few_step_sigmas, rollout
 from loralab.flow.noise import seeded_noise, seeded_uniform
 from loralab.flow.path import clean_estimate, expand, interpolate, target_velocity
 from loralab.flow.shift import ConstantShift, Shift, TokenShift, shift_sigma
@@ -9,6 +10,7 @@ from loralab.flow.solver import euler
 __all__ = [
     "ConstantShift",
     "LogitNormal",
+    "Rollout",
     "Shift",
     "Shifted",
     "SigmaSampler",
@@ -17,7 +19,9 @@ __all__ = [
     "clean_estimate",
     "euler",
     "expand",
+    "few_step_sigmas",
     "interpolate",
+    "rollout",
     "seeded_noise",
     "seeded_uniform",
     "shift_sigma",

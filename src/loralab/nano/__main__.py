@@ -1,4 +1,4 @@
-"""What made and what measures the nano Klein, one command each; run them in this order to make it again."""
+"""What made and what measures the nano twins, one command each; run a twin's in this order to make it again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from loralab.errors import UserError
 
 FOLDER = Path(__file__).parent / "klein"
+ZIMAGE = Path(__file__).parent / "zimage_base"
 
 
 def main() -> None:
@@ -32,6 +33,8 @@ def _parser() -> argparse.ArgumentParser:
         ("train_vae", 16, 16, 2e-3, "encoder and decoder"),
         ("polish_decoder", 60, 16, 1e-3, "the decoder alone; may run beside train_klein"),
         ("train_klein", 84, 32, 1.2e-3, "text encoder and transformer on the VAE's latents"),
+        ("tune_zimage_vae", 30, 16, 1e-3, "Klein's encoder and decoder, for confetti"),
+        ("train_zimage", 90, 32, 1.2e-3, "transformer on the tuned VAE's latents"),
     ):
         command = commands.add_parser(
             name, help=purpose, formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -43,13 +46,35 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--batch-size", type=int, default=batch_size, help="pictures in a step")
         command.add_argument("--peak-lr", type=float, default=peak_lr, help="learning rate after warm-up")
         command.add_argument("--resume", action="store_true", help="go on from the state in --out")
-        if name == "train_klein":
+        if name in ("train_klein", "train_zimage"):
+            command.add_argument("--compiled", action="store_true", help="compile; needs a C++ compiler")
+        if name in ("tune_zimage_vae", "train_zimage"):
             command.add_argument(
-                "--compiled", action="store_true", help="compile the blocks; needs a C++ compiler"
+                "--num-pictures",
+                type=int,
+                default=16384,
+                help="pictures that are drawn before the first step",
             )
+    _add_distill(commands)
     export = commands.add_parser("export", help="write the diffusers folder from the states in --out")
     export.add_argument("--out", type=Path, required=True, help="folder of states and logs")
     export.add_argument("--folder", type=Path, default=FOLDER, help="where to")
+    export_zimage = commands.add_parser("export_zimage", help="the same for the nano Z-Image Base")
+    export_zimage.add_argument("--out", type=Path, required=True, help="folder of states and logs")
+    export_zimage.add_argument("--folder", type=Path, default=ZIMAGE, help="where to")
+    score_zimage = commands.add_parser("score_zimage", help="retrieval, attributes and sharpness by steps")
+    score_zimage.add_argument("--limit", type=int, default=200, help="captions of each question")
+    score_zimage.add_argument(
+        "--variant", choices=("base", "distilled"), default="base", help="how it is sampled"
+    )
+    score_zimage.add_argument("--json", type=Path, help="a file for the figures")
+    plot_zimage = commands.add_parser(
+        "plot_zimage", help="a grid of truth, 50 steps and 8 steps, and the curves"
+    )
+    plot_zimage.add_argument("--out", type=Path, help="folder of logs, for the curves")
+    plot_zimage.add_argument("--docs", type=Path, default=Path("docs/img"), help="where to")
+    for command in (score_zimage, plot_zimage):
+        command.add_argument("--folder", type=Path, default=ZIMAGE, help="the pipeline's folder")
     score = commands.add_parser("score", help="retrieval and attribute accuracy of a diffusers folder")
     plot = commands.add_parser("plot", help="curves and a sample grid for the docs")
     plot.add_argument("--out", type=Path, required=True, help="folder of logs")
@@ -57,6 +82,43 @@ def _parser() -> argparse.ArgumentParser:
     for command in (score, plot):
         command.add_argument("--folder", type=Path, default=FOLDER, help="the pipeline's folder")
     return parser
+
+
+def _add_distill(commands: Any) -> None:
+    """The distillation of the nano Z-Image Base into Turbo has settings of its own."""
+    distill = commands.add_parser(
+        "distill",
+        help="nano Z-Image Turbo from the exported nano Z-Image Base",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    distill.add_argument("--base", type=Path, default=ZIMAGE, help="the base's diffusers folder")
+    distill.add_argument("--out", type=Path, required=True, help="folder of states and logs")
+    distill.add_argument("--folder", type=Path, required=True, help="Turbo's diffusers folder")
+    for name, default, purpose in (
+        ("--minutes", 3.0, "of updates, earlier parts included; loading and compiling come on top"),
+        ("--alpha", 1.5, "guidance to distil; 1 is none"),
+        ("--student-lr", 1e-4, "peak learning rate of the student"),
+        ("--fake-lr", 3e-4, "learning rate of the fake"),
+        ("--guidance-scale", 1.5, "of the base's 50 steps, in Z-Image's convention"),
+        ("--watch-every-s", 15.0, "seconds between two looks at the pictures"),
+    ):
+        distill.add_argument(name, type=float, default=default, help=purpose)
+    for name, count, purpose in (
+        ("--batch-size", 256, "pictures in every call"),
+        ("--fake-updates", 4, "of the fake for one of the student"),
+        ("--num-captions", 16384, "captions to draw the updates' from"),
+        ("--num-pictures", 1024, "pictures to measure by; twice as many for --validity"),
+    ):
+        distill.add_argument(name, type=int, default=count, help=purpose)
+    distill.add_argument("--compiled", action="store_true", help="compile; needs a C++ compiler")
+    distill.add_argument("--resume", action="store_true", help="go on from the state in --out")
+    distill.add_argument("--validity", action="store_true", help="compare with the base on pictures held out")
+
+
+def _distill(**settings: Any) -> None:
+    from loralab.nano.distill_command import run
+
+    run(**settings)
 
 
 def _pack(google: Path, twitter: Path) -> None:
@@ -82,6 +144,37 @@ def _train_klein(**settings: Any) -> None:
     from loralab.nano.train_klein import train_klein
 
     train_klein(**settings)
+
+
+def _tune_zimage_vae(**settings: Any) -> None:
+    from loralab.nano.zimage_vae import tune_zimage_vae
+
+    tune_zimage_vae(**settings)
+
+
+def _train_zimage(**settings: Any) -> None:
+    from loralab.nano.train_zimage import train_zimage
+
+    train_zimage(**settings)
+
+
+def _export_zimage(out: Path, folder: Path) -> None:
+    from loralab.nano.train_zimage import export_zimage
+
+    print(f"{export_zimage(out, folder=folder) / 2**20:.1f} MiB in {folder}")
+
+
+def _score_zimage(folder: Path, json: Path | None, variant: str, limit: int) -> None:
+    from loralab.nano.score_zimage import score_zimage
+
+    score_zimage(folder, json_path=json, variant=variant, limit=limit)
+
+
+def _plot_zimage(folder: Path, out: Path | None, docs: Path) -> None:
+    from loralab.nano.plots_zimage import plot_zimage
+
+    for path in plot_zimage(folder, out=out, docs=docs):
+        print(path)
 
 
 def _export(out: Path, folder: Path) -> None:

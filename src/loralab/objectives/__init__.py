@@ -2,5 +2,6 @@
 
 from loralab.objectives.flow_matching import FlowMatching
 from loralab.objectives.loss import velocity_loss
+from loralab.objectives.objective import Objective, Planned, Surroundings
 
-__all__ = ["FlowMatching", "velocity_loss"]
+__all__ = ["FlowMatching", "Objective", "Planned", "Surroundings", "velocity_loss"]

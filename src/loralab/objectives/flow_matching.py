@@ -9,30 +9,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import lightning
-import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from loralab.flow import SigmaSampler, interpolate, seeded_noise, seeded_uniform, target_velocity
+from loralab.flow import SigmaSampler, seeded_noise, seeded_uniform
 from loralab.flow.weighting import Weighting
-from loralab.objectives.loss import velocity_loss
+from loralab.objectives.objective import (
+    Objective,
+    OptimizerFactory,
+    ScheduleFactory,
+    Surroundings,
+    sent,
+    velocity_errors,
+)
 
 if TYPE_CHECKING:
     from loralab.data.batch import Batch
     from loralab.denoiser import Denoiser
 
-VALIDATION_SEED = 20_200
-"""Validation noise belongs to the measure, not to the run: the same number for every run and seed."""
 
-OptimizerFactory = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
-ScheduleFactory = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
-
-
-class FlowMatching(lightning.LightningModule):
+class FlowMatching(Objective):
     """Trains the adapter inside a denoiser's transformer by flow matching."""
 
     def __init__(
@@ -46,32 +43,46 @@ class FlowMatching(lightning.LightningModule):
         seed: int,
     ) -> None:
         """Takes a denoiser whose transformer already carries the adapter, which alone is optimised."""
-        super().__init__()
-        self.denoiser = denoiser
-        self.transformer = denoiser.transformer
-        self.sigmas = sigmas
+        super().__init__(denoiser, sigmas=sigmas, seed=seed)
         self.weighting = weighting
-        self.seed = seed
-        self.strict_loading = False
         self._optimizer = optimizer
         self._schedule = schedule
-        self.train()  # loaded networks are in evaluation mode, in which the adapter's dropout is off
+
+    def prepare(self, surroundings: Surroundings) -> None:
+        """Needs nothing more."""
+
+    @property
+    def judged(self) -> Denoiser:
+        """The denoiser with the adapter."""
+        return self.denoiser
+
+    @property
+    def teacher_name(self) -> None:
+        """There is no teacher."""
+        return None
+
+    @property
+    def judged_from(self) -> int:
+        """From the start."""
+        return 0
+
+    @property
+    def reference_names(self) -> tuple[str, ...]:
+        """Nor a reference: the adapter itself goes to the optimum."""
+        return ()
+
+    def readings(self) -> dict[str, float]:
+        """Nor anything but its loss."""
+        return {}
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Gives `loss`, which is minimised, and `error`, the same without weights, which compares across settings."""
         noise = seeded_noise(batch.latents.shape, seed=self.seed, stream="noise", index=batch.index)
         sigma = self._drawn_sigmas(batch)
-        errors = self._errors(batch, noise=_sent(noise, batch.latents.device), sigma=sigma)
+        noise = sent(noise, batch.latents.device)
+        errors = velocity_errors(self.denoiser, batch, noise=noise, sigma=sigma)
         loss = (batch.weight * self.weighting.weight(sigma) * errors).mean()
         return {"loss": loss, "error": errors.detach().mean()}
-
-    @torch.no_grad()
-    def validation_errors(self, batch: Batch, *, levels: Sequence[float]) -> Float[Tensor, " num_levels b"]:
-        """Gives each sample's error at each noise level, on noise that is fixed by the picture's content."""
-        noise = torch.stack([self._validation_noise(key, batch) for key in batch.keys])
-        noise = _sent(noise, batch.latents.device)
-        sigmas = [torch.full((len(noise),), level, device=noise.device) for level in levels]
-        return torch.stack([self._errors(batch, noise=noise, sigma=sigma) for sigma in sigmas])
 
     def configure_optimizers(self) -> Any:
         """Gives the optimizer over the adapter's parameters and its schedule, stepped once per optimizer step."""
@@ -86,36 +97,16 @@ class FlowMatching(lightning.LightningModule):
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Moves a batch as its own class does it; to a GPU while the host goes on."""
-        return batch.to(device, non_blocking=device.type == "cuda")
-
-    def _apply(self, fn: Any, recurse: bool = True) -> FlowMatching:
-        """Leaves the networks where their placement has put them.
-
-        The trainer moves a module to its device and back to the CPU afterwards: blocks whose weights wait in main
-        memory would all come to the device at once.
-        """
-        return self
-
     def _drawn_sigmas(self, batch: Batch) -> Tensor:
         uniform = seeded_uniform(len(batch.latents), seed=self.seed, stream="sigma", index=batch.index)
         tokens = self.denoiser.num_tokens(batch.latents.shape)
-        return _sent(self.sigmas.quantile(uniform, num_tokens=tokens), batch.latents.device)
-
-    def _errors(self, batch: Batch, *, noise: Tensor, sigma: Tensor) -> Tensor:
-        noisy = interpolate(batch.latents, noise, sigma)
-        velocity = self.denoiser.velocity(noisy, sigma=sigma, prompt_embeds=batch.prompt_embeds)
-        return velocity_loss(velocity, target_velocity(batch.latents, noise), mask=batch.mask)
-
-    def _validation_noise(self, key: str, batch: Batch) -> Tensor:
-        return seeded_noise(
-            batch.latents.shape[1:], seed=VALIDATION_SEED, stream=f"validation/{key}", index=0
-        )
+        return sent(self.sigmas.quantile(uniform, num_tokens=tokens), batch.latents.device)
 
 
-def _sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copies to the device; to a GPU from page-locked memory, since the host would wait for any other copy."""
-    if device.type != "cuda":
-        return tensor.to(device)
-    return tensor.pin_memory().to(device, non_blocking=True)
+def assistant(denoiser: Denoiser, **settings: Any) -> FlowMatching:
+    """Gives flow matching under the name that files know an assistant by.
+
+    On a few-step checkpoint's own pictures its optimum is that checkpoint as a velocity regression model: what an
+    adapter may be trained on top of, and nothing to draw with.
+    """
+    return FlowMatching(denoiser, **settings)

@@ -16,6 +16,11 @@ SMOOTHING = 0.9
 TITLES = {
     "train/loss": "Training loss (velocity error, unweighted)",
     "validation/loss": "Validation loss (fixed noise): mean and per sigma",
+    "detector/flow_matching": "Detector, no score: flow-matching error (fixed noise), falls as few steps are lost",
+    "detector/fm_excess": "Detector: flow-matching error above the concept's optimum (few-step models keep about 0.3)",
+    "x0/hf": "Detail of few-step latents beside the untouched checkpoint's (alarm outside 0.8 to 1.25)",
+    "retain/drift": "Drift of prior prompts at few steps (alarm above 0.15)",
+    "retain/nfe_gap": "Detail at many steps over that at few (alarm above 1.3)",
     "train/learning_rate": "Learning rate",
     "train/gradient_norm": "Gradient norm before clipping",
     "train/seconds_per_step": "Seconds per step",

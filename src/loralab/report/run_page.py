@@ -50,7 +50,9 @@ def _facts(folder: Path) -> dict[str, Any]:
         "title": " / ".join(folder.absolute().parts[-3:]),
         "status": str(result.get("status", "no result.json: still running, or it crashed")),
         "reason": result.get("reason"),
-        "headline": _headline(result),
+        "headline": _headline(result, is_few_step=settings.get("model.variant") == "distilled"),
+        "alarms": result.get("watch", {}).get("alarms", []),
+        "watched": _newest_look(folder),
         "style": result.get("style"),
         "rows": reading.preview_rows(folder),
         "charts": charts(reading.metrics(folder)),
@@ -65,8 +67,19 @@ def _facts(folder: Path) -> dict[str, Any]:
     }
 
 
-def _headline(result: Mapping[str, Any]) -> str:
+def _newest_look(folder: Path) -> Any:
+    """Gives the newest picture of few steps beside many."""
+    pictures = sorted((folder / "watch").glob("step_*.png"))
+    return reading.embedded(pictures[-1], name=pictures[-1].stem) if pictures else None
+
+
+def _headline(result: Mapping[str, Any], *, is_few_step: bool) -> str:
     """Says in one sentence what came out."""
+    if few := result.get("fewstep"):
+        return (
+            f"At few steps the pictures lie {few['frechet']:.2f} from held-out ones (Fréchet distance; the untouched "
+            f"checkpoint's {few['base']['frechet']:.2f}), with {few['sharpness']:.0%} of its sharpness."
+        )
     if style := result.get("style"):
         pixel, share = style["pixel"], style["pixel"]["share_improved"]["value"]
         change = pixel["adapter"] / pixel["base"] - 1
@@ -78,6 +91,11 @@ def _headline(result: Mapping[str, Any]) -> str:
         )
     if len(history := result.get("validation") or []) > 1:
         (_, first), (step, last) = history[0], history[-1]
+        if is_few_step:
+            return (
+                f"Flow-matching error {first:.4f} before training, {last:.4f} after {step} steps: a detector, no "
+                "score. It falls as the distillation is lost; look at the pictures at few steps."
+            )
         return f"Validation loss {first:.4f} before training, {last:.4f} after {step} steps ({last / first - 1:+.1%})."
     if "steps" in result:
         return f"{result['steps']} steps."

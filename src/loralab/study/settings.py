@@ -15,6 +15,9 @@ LENGTHS = ("auto", "snapshots", "trials")
 DIRECTIONS = ("minimize", "maximize")
 VALIDATION_LOSS = "validation_loss"
 DEFAULT_OBJECTIVES: Mapping[str, str] = {VALIDATION_LOSS: "minimize"}
+FEW_STEP_SCORE = "fewstep.frechet"
+FEW_STEP_OBJECTIVES: Mapping[str, str] = {FEW_STEP_SCORE: "minimize"}
+"""What few steps draw, beside true pictures: the score where the flow-matching error says the opposite."""
 STUDIES = Path("outputs/studies")
 
 
@@ -34,7 +37,8 @@ class StudySettings:
         pruner_options: arguments of Optuna's class of it.
         design: search draws; grid runs every combination; one_factor varies one parameter at a time around the
             recipe; auto is a grid where every parameter is a list without `sweep=`, a search otherwise.
-        objectives: {metric: minimize or maximize}; None is the validation loss.
+        objectives: {metric: minimize or maximize}; None is the validation loss, and on a few-step model
+            `fewstep.frechet`.
         constraints: {metric: upper limit}; a trial above one is no candidate.
         recipe_first: whether trial 0 is the documented setting.
         enqueue: parameter sets to try before anything is drawn.
@@ -43,6 +47,8 @@ class StudySettings:
         seed: of the draws.
         max_retries: attempts after the first one at a trial that was lost or failed.
         max_failures: failed trials at which the sweep stops.
+        is_few_step: whether the model is distilled to few steps: its flow-matching validation loss is lowest where the
+            distillation is lost, so that it is no score and prunes nothing.
         lease_s: how long after its last sign of life a trial of another machine counts as dead.
     """
 
@@ -64,6 +70,7 @@ class StudySettings:
     max_retries: int = 2
     max_failures: int = 5
     lease_s: float = 60.0
+    is_few_step: bool = False
 
     def __post_init__(self) -> None:
         problems = [*self._unknown_choices(), *self._bad_numbers(), *self._bad_objectives()]
@@ -73,7 +80,12 @@ class StudySettings:
     @property
     def targets(self) -> dict[str, str]:
         """The objectives, `{metric: direction}`."""
-        return dict(self.objectives or DEFAULT_OBJECTIVES)
+        return dict(self.objectives or (FEW_STEP_OBJECTIVES if self.is_few_step else DEFAULT_OBJECTIVES))
+
+    @property
+    def prunes(self) -> bool:
+        """Whether trials are ended early, by the validation loss."""
+        return self.pruner != "none" and len(self.targets) == 1 and not self.is_few_step
 
     @property
     def folder(self) -> Path:
@@ -105,6 +117,11 @@ class StudySettings:
             for metric, direction in self.targets.items()
             if direction not in DIRECTIONS
         ]
+        if self.is_few_step and VALIDATION_LOSS in self.targets:
+            problems.append(
+                f"study.objectives: {VALIDATION_LOSS} is no score of a few-step model, for it is lowest where the "
+                f"distillation is lost; use {FEW_STEP_SCORE} (null takes it), with evaluation=fewstep"
+            )
         if len(self.targets) > 1 and self.sampler in ("cmaes",):
             problems.append(f"study.sampler={self.sampler} takes one objective; use tpe, nsgaii or random")
         return problems

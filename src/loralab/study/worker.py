@@ -51,7 +51,7 @@ class Worker:
         self._trial: Trial = persistently(lambda: Trial(study, self._frozen._trial_id))
         self._reported: set[int] = set(self._frozen.intermediate_values)
         self._sign = -1.0 if "maximize" in settings.targets.values() else 1.0
-        self._prunes = settings.pruner != "none" and len(settings.targets) == 1
+        self._prunes = settings.prunes
 
     @property
     def number(self) -> int:

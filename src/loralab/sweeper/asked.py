@@ -16,7 +16,7 @@ from loralab.errors import UserError, joined
 from loralab.ranges import SAFE, SafeRange, Sweep, applicable, read_ranges, read_sweep, widened
 from loralab.study import Branch, Lengths, Plan, Space, StudySettings
 from loralab.study.lengths import KEY as STEPS
-from loralab.study.settings import DEFAULT_OBJECTIVES
+from loralab.study.settings import DEFAULT_OBJECTIVES, FEW_STEP_SCORE
 from loralab.study.space import Point
 from loralab.sweeper.grammar import Typed, key_of, read_overrides
 
@@ -86,6 +86,7 @@ def read_asked(
     check(base)
     if sweep is not None:
         _require_model(sweep, base)
+    _require_score(base, settings)
     ranges = applicable(read_ranges(base.model.name), lambda key: OmegaConf.select(base, key))
     searched = _searched(sweep, typed, fixed=fixed, ranges=ranges)
     notes = _beyond(searched.searched, ranges, base=base)
@@ -113,6 +114,20 @@ def _require_model(sweep: Sweep, base: DictConfig) -> None:
     if sweep.ranges and not read_ranges(sweep.name):
         raise UserError(
             f"sweep={base.sweep}: ranges bind in sweeps/{base.model.name}.yaml only; take them out here"
+        )
+
+
+def _require_score(base: DictConfig, settings: StudySettings) -> None:
+    """Refuses a study whose trials would not measure what it compares; says where nothing is pruned."""
+    few_step = [metric for metric in settings.targets if metric.startswith(FEW_STEP_SCORE.partition(".")[0])]
+    if few_step and base.evaluation.get("fewstep") is None:
+        raise UserError(
+            f"study.objectives: {few_step[0]} is measured with evaluation=fewstep only, which this sweep does not have"
+        )
+    if settings.is_few_step and settings.pruner != "none":
+        log.info(
+            "study.pruner=%s is off: on a few-step model a low validation loss means that the distillation is lost",
+            settings.pruner,
         )
 
 

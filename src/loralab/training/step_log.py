@@ -1,5 +1,7 @@
 """Logs the loss of every step, learning rate, gradient norm and speed; a NaN or Inf loss stops the run.
 
+What else an objective tells, `signals` beside its loss, is logged under the names that it gives.
+
 A step's numbers are read when the next one has been queued, so that a GPU never waits for the host. They are logged at
 their own step all the same, and before anything of the next one. A checkpoint and the end of training settle what
 is open.
@@ -10,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +53,7 @@ class StepLog(lightning.Callback):
         self._every = every
         self._errors: list[Tensor] = []
         self._losses: list[Tensor] = []
+        self._signals: dict[str, list[Tensor | float]] = {}
         self._gradient_norm: Readback | None = None
         self._open: _Finished | None = None
         self._step = 0
@@ -85,6 +88,8 @@ class StepLog(lightning.Callback):
         """Collects micro-batches; at the end of a step settles the one before."""
         self._errors.append(outputs["error"].detach())
         self._losses.append(outputs["loss"].detach())
+        for name, signal in outputs.get("signals", {}).items():
+            self._signals.setdefault(name, []).append(signal)
         if trainer.global_step == self._step:
             return
         self._step = trainer.global_step
@@ -112,11 +117,13 @@ class StepLog(lightning.Callback):
         """Starts reading the step that has just been queued."""
         loss, error = Readback(torch.stack(self._losses).sum()), torch.stack(self._errors).mean()
         self._errors, self._losses = [], []
+        signals, self._signals = self._signals, {}
         if not self._is_logged(self._step):
             return _Finished(step=self._step, loss=loss, readings={}, metrics=None)
         now, (then, before) = time.perf_counter(), self._clock
         self._clock = (now, self._step)
         readings = {"train/loss": Readback(error)}
+        readings |= {name: Readback(_mean(values)) for name, values in signals.items()}
         if self._gradient_norm is not None:
             readings["train/gradient_norm"] = self._gradient_norm
         metrics = {
@@ -140,3 +147,8 @@ class StepLog(lightning.Callback):
 
     def _is_logged(self, step: int) -> bool:
         return step % self._every == 0 or step == 1
+
+
+def _mean(values: Sequence[Tensor | float]) -> Tensor:
+    """Gives the mean over the micro-batches that told a value, on its device."""
+    return torch.stack([torch.as_tensor(value).detach().float() for value in values]).mean()

@@ -9,15 +9,23 @@ import lightning
 import torch
 
 from loralab.data.batch import Batch
-from loralab.objectives import FlowMatching
+from loralab.objectives import Objective
 from loralab.optim import averaged
+
+LOSS, DETECTOR = "validation/loss", "detector/flow_matching"
 
 
 class Validation(lightning.Callback):
-    """Logs one metric per noise level and their mean, `validation/loss`, before the first step and every `every`."""
+    """Logs one metric per noise level and their mean, `validation/loss`, before the first step and every `every`.
 
-    def __init__(self, batches: Sequence[Batch], *, levels: Sequence[float], every: int) -> None:
+    On a few-step model the same numbers are a detector, `detector/flow_matching`: they fall as few steps are lost.
+    """
+
+    def __init__(
+        self, batches: Sequence[Batch], *, levels: Sequence[float], every: int, is_detector: bool = False
+    ) -> None:
         """Keeps the batches; without any it does nothing."""
+        self._name = DETECTOR if is_detector else LOSS
         self._batches = tuple(batches)
         self._levels = tuple(levels)
         self._every = every
@@ -49,7 +57,7 @@ class Validation(lightning.Callback):
         """Runs all batches without dropout and logs the means over pictures."""
         if not self._batches:
             return
-        assert isinstance(module, FlowMatching)
+        assert isinstance(module, Objective)
         training = module.training
         module.eval()
         with averaged(trainer.optimizers[0]):
@@ -59,9 +67,9 @@ class Validation(lightning.Callback):
         module.train(training)
         means = torch.cat(errors, 1).mean(1).tolist()
         by_level = dict(zip(self.bands, means, strict=True))
-        metrics = {f"validation/loss_sigma_{level}": mean for level, mean in by_level.items()}
-        metrics["validation/loss"] = sum(means) / len(means)
-        self.history.append((trainer.global_step, metrics["validation/loss"]))
+        metrics = {f"{self._name}_sigma_{level}": mean for level, mean in by_level.items()}
+        metrics[self._name] = sum(means) / len(means)
+        self.history.append((trainer.global_step, metrics[self._name]))
         for level, mean in by_level.items():
             self.bands[level][str(trainer.global_step)] = mean
         for logger in trainer.loggers:

@@ -27,10 +27,12 @@ COLOURS = {
 }  # fmt: skip
 
 
-def render(spec: EmojiSpec) -> np.ndarray:
-    """The picture of `spec`, uint8 `[64, 64, 3]`."""
+def render(spec: EmojiSpec, *, backdrop: np.ndarray | None = None) -> np.ndarray:
+    """The picture of `spec`, uint8 `[64, 64, 3]`; a `backdrop` of that form stands behind it in place of its colour."""
     picture_set = "twemoji" if spec.style == "twemoji" else "noto"
     canvas = Image.new("RGBA", (TILE, TILE), (*COLOURS[spec.background], 255))
+    if backdrop is not None:
+        canvas.paste(Image.fromarray(backdrop))
     canvas.alpha_composite(_placed(spec.name, picture_set, spec.layout, spec.tilt, spec.tint))
     pixels = np.asarray(canvas.convert("RGB"))
     return linocut(pixels) if spec.style == "linocut" else pixels

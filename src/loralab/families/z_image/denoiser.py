@@ -27,6 +27,8 @@ from loralab.families.z_image import components as zimage
 from loralab.memory import Placement
 from loralab.memory.plan import Blueprint
 
+MISTAKEN_STEPS = 9
+"""What older versions of the vendor's README ask for to get 8 calls."""
 PATCH = 2
 """Side of the square of latent positions that makes one token; the only size that the vendor's checkpoints have."""
 
@@ -174,7 +176,13 @@ class ZImage(Denoiser):
     def sampling_sigmas(
         self, *, num_steps: int, latents_shape: Sequence[int]
     ) -> Float[Tensor, " num_steps_plus_1"]:
-        """Gives the scheduler's sigmas at its constant shift (3 for Turbo, 6 for Base)."""
+        """Gives the scheduler's sigmas at its constant shift (3 for Turbo, 6 for Base); Turbo takes no 9 steps."""
+        if self.variant == "distilled" and num_steps == MISTAKEN_STEPS:
+            raise UserError(
+                f"num_steps={num_steps}: {self.name} would make 9 calls at sigmas it was not distilled for (1, 0.96, "
+                "0.913, ... instead of 1, 0.9545, 0.9, ...). Older READMEs say 9 for what is 8 calls with "
+                "the installed diffusers: set num_steps=8"
+            )
         config = self.checkpoint.config("scheduler")
         mu = zimage.dynamic_mu(config, num_tokens=self.num_tokens(latents_shape))
         return pipeline_sigmas(config, num_steps=num_steps, mu=mu)

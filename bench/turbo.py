@@ -1,0 +1,230 @@
+"""What few-step training of nano_zimage_turbo keeps and what it costs: every preset against naive, with intervals.
+
+    python bench/turbo.py --budget small --jobs 2                            # a CPU: one concept, the main table
+    python bench/turbo.py --budget full --jobs 12 --groups main rates ablation rank --concepts all    # one H100
+    python bench/turbo.py --budget small --tables-only                       # tables again from what is there
+
+Each run is one line of train.py in a process of its own; what is finished is not run again, and an interrupted run goes
+on. Then every adapter file is scored on Turbo (bench/turbo_scores.py), one process for each concept and seed. Writes
+docs/turbo.json, docs/turbo.md and docs/img/turbo.png; `--out` moves all three. An assistant is trained first unless one
+is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from bench.turbo_arms import BUDGETS, CONCEPTS, TURBO, UNTRAINED, Arm, arms  # noqa: E402  found through the line above
+from bench.turbo_figures import Figures  # noqa: E402
+from bench.turbo_grid import draw_grid  # noqa: E402
+from bench.turbo_tables import page  # noqa: E402
+
+from loralab.files import atomic_write  # noqa: E402
+from loralab.report.study.confirm.runs import Run, run_all  # noqa: E402
+
+GROUPS = ("main", "rates", "ablation", "rank")
+
+
+def main() -> None:
+    """Trains what is missing, scores it and writes the page."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    arguments = _arguments()
+    chosen = arms(groups=arguments.groups)
+    failures: list[str] = []
+    if not arguments.tables_only:
+        assistant = arguments.assistant or _assistant(arguments)
+        runs = [
+            _run(arguments, arm, concept, seed, assistant)
+            for seed in arguments.seeds
+            for arm in chosen
+            for concept in arguments.concepts
+        ]
+        failures = run_all(runs, num_workers=arguments.jobs)
+        failures += _score(arguments, chosen, assistant)
+    every = arms(groups=GROUPS)  # the page shows all that is there, whatever was asked for this time
+    rows, base = _rows(arguments, every)
+    write(arguments, every, rows=rows, base=base)
+    if failures:
+        sys.exit("\n\n".join(failures))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--budget", choices=BUDGETS, default="small")
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=["main"])
+    parser.add_argument("--concepts", nargs="+", choices=[*CONCEPTS, "all"], default=[CONCEPTS[0]])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, which share cores and GPU")
+    parser.add_argument("--assistant", type=Path, help="adapter file; trained first if there is none")
+    parser.add_argument("--runs", type=Path, help="folder (outputs/turbo/<budget>)")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder of turbo.md")
+    parser.add_argument("--turbo", type=Path, help="checkpoint folder in place of the shipped one")
+    parser.add_argument("--base", type=Path, help="that of its base")
+    parser.add_argument("--tables-only", action="store_true")
+    arguments = parser.parse_args()
+    if "all" in arguments.concepts:
+        arguments.concepts = list(CONCEPTS)
+    arguments.runs = (arguments.runs or ROOT / "outputs" / "turbo" / arguments.budget).resolve()
+    return arguments
+
+
+def _assistant(arguments: argparse.Namespace) -> Path:
+    """Trains the assistant, unless there is one."""
+    budget, folder = BUDGETS[arguments.budget], arguments.runs / "assistant"
+    path: Path = folder / "adapter.safetensors"
+    if not path.is_file():
+        pictures = min(2000, 4 * budget.assistant + 8)
+        overrides = [
+            f"model={TURBO}", *_checkpoint(arguments.turbo), f"steps={budget.assistant}", "adapter.rank=32",
+            f"assistant.output={folder}", f"assistant.num_pictures={pictures}", f"run.save_every={budget.assistant}",
+            f"cache_root={arguments.runs / 'cache'}", "memory=fp32", "safety=off", "logger=none",
+        ]  # fmt: skip
+        command = [sys.executable, "-m", "loralab", "assistant", "train", *overrides]
+        subprocess.run(command, cwd=ROOT, check=True)
+    return path
+
+
+def _checkpoint(folder: Path | None) -> list[str]:
+    return [] if folder is None else [f"model.checkpoint={folder.resolve()}"]
+
+
+def _run(arguments: argparse.Namespace, arm: Arm, concept: str, seed: int, assistant: Path) -> Run:
+    folder = arguments.runs / concept / f"{arm.name}_{seed}"
+    prompts = _prompts(arguments.runs, concept)
+    line = arm.line(
+        BUDGETS[arguments.budget], concept=concept, seed=seed, assistant=assistant.resolve(), prompts=prompts
+    )
+    replaced = _checkpoint(arguments.turbo if arm.model == TURBO else arguments.base)
+    return Run(
+        title=f"{concept} {arm.name} seed {seed}",
+        folder=folder,
+        program=(sys.executable, str(ROOT / "train.py")),
+        overrides=(*line, *replaced, f"cache_root={arguments.runs / 'cache'}"),
+        placing=f"hydra.run.dir={folder}",
+        resuming=f"run.resume={folder}",
+    )
+
+
+def _prompts(runs: Path, concept: str) -> Path:
+    """Writes the prompts of the prior: captions of emoji that neither the test nor the truth asks for."""
+    from loralab.data.emoji.varied_concepts import varied_concept
+
+    path = runs / concept / "prior.txt"
+    if not path.is_file():
+        captions = dict.fromkeys(picture.caption for picture in varied_concept(concept).regularization)
+        atomic_write(path, "\n".join(captions) + "\n")
+    return path
+
+
+def _score(arguments: argparse.Namespace, chosen: Sequence[Arm], assistant: Path) -> list[str]:
+    """Scores each concept and seed in its own process, as many at a time as there are jobs; gives what failed."""
+    shards = [(concept, seed) for concept in arguments.concepts for seed in arguments.seeds]
+    first = (
+        [] if (arguments.runs / "base.json").is_file() else [shards.pop(0)]
+    )  # which scores the base as well, once
+    parts = [
+        first,
+        *(shards[start : start + arguments.jobs] for start in range(0, len(shards), arguments.jobs)),
+    ]
+    failures = []
+    for part in parts:
+        processes = {shard: _scored(arguments, *shard, chosen, assistant) for shard in part}
+        failures += [f"scoring {shard} failed" for shard, process in processes.items() if process.wait()]
+    return failures
+
+
+def _scored(
+    arguments: argparse.Namespace, concept: str, seed: int, chosen: Sequence[Arm], assistant: Path
+) -> subprocess.Popen[bytes]:
+    folders = [*_named("--turbo", arguments.turbo), *_named("--base", arguments.base)]
+    command = [
+        sys.executable, str(ROOT / "bench" / "turbo_scores.py"), "--runs", str(arguments.runs), "--concept", concept,
+        "--seed", str(seed), "--assistant", str(assistant), "--budget", arguments.budget, *folders, "--arms",
+        *(arm.name for arm in chosen),
+    ]  # fmt: skip
+    threads = {"OMP_NUM_THREADS": str(max((os.cpu_count() or 1) // arguments.jobs, 1))}
+    return subprocess.Popen(command, cwd=ROOT, env={**threads, **os.environ})
+
+
+def _named(option: str, path: Path | None) -> list[str]:
+    return [] if path is None else [option, str(path.resolve())]
+
+
+def _rows(
+    arguments: argparse.Namespace, chosen: Sequence[Arm]
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Reads every score that there is, with the seconds of its run."""
+    rows = []
+    for concept in arguments.concepts:
+        for name in (*UNTRAINED, *(arm.name for arm in chosen)):
+            for seed in arguments.seeds:
+                folder = arguments.runs / concept / f"{name}_{seed}"
+                if (folder / "score.json").is_file():
+                    figures = json.loads((folder / "score.json").read_text())
+                    rows.append({"concept": concept, "arm": name, "seed": seed, **figures, **_cost(folder)})
+    base = arguments.runs / "base.json"
+    return rows, json.loads(base.read_text()) if base.is_file() else {}
+
+
+def _cost(folder: Path) -> dict[str, Any]:
+    path = folder / "result.json"
+    if not path.is_file():
+        return {}
+    result = json.loads(path.read_text())
+    return {"seconds": result["stages"]["train"]["wall_time_s"], "steps": result["steps"]}
+
+
+def write(
+    arguments: argparse.Namespace,
+    chosen: Sequence[Arm],
+    *,
+    rows: Sequence[dict[str, Any]],
+    base: dict[str, float],
+) -> None:
+    """Writes JSON, page and picture."""
+    command = f"python bench/turbo.py --budget {arguments.budget} --groups {' '.join(arguments.groups)}"
+    command += f" --concepts {' '.join(arguments.concepts)} --seeds {' '.join(map(str, arguments.seeds))}"
+    atomic_write(
+        arguments.out / "turbo.json",
+        json.dumps({"command": command, "base": base, "rows": rows}, indent=1) + "\n",
+    )
+    groups = {group: [arm.name for arm in chosen if arm.group == group] for group in GROUPS}
+    picture = draw_grid(
+        arguments.runs, arguments.concepts, seed=arguments.seeds[0], path=arguments.out / "img" / "turbo.png"
+    )
+    shown = "![Turbo, naive, adapter, dm_aware and the truth](img/turbo.png)" if picture else ""
+    opening = OPENING.format(command=command, budget=BUDGETS[arguments.budget], shown=shown)
+    text = page(Figures(rows), base=base, groups=groups, opening=opening)
+    atomic_write(arguments.out / "turbo.md", text)
+    print(text)
+
+
+OPENING = """# Few steps kept: the presets on the nano Z-Image Turbo
+`{command}` makes this page; figures of every run are in [turbo.json](turbo.json). {budget}.
+
+Fréchet: distance of pictures drawn for held-out captions at 8 steps and guidance 0 to true ones (EfficientNet-Lite0
+features, loralab.evaluation.distribution); `truth` is that of other true pictures, below which nothing can be expected.
+Of naive: the ratio to the naive run of the same seed. NFE gap: at 8 steps over 32. Sharpness: Laplacian energy beside
+untouched Turbo's on the same captions and noise. Accuracy: pictures told from those without the trigger. Prior:
+distance to true pictures of captions without the trigger, over untouched Turbo's. Drift: change of those pictures, over
+their spread. Seconds: of training, banks included, with other runs beside. Teacher: `adapter` with the assistant, at 50
+steps. Means over seeds with bootstrap intervals over seeds.
+
+{shown}"""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""What bench/turbo.py compares, as data: every arm is a line of train.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+TURBO, BASE = "nano_zimage_turbo", "nano_zimage_base"
+CONCEPTS = ("varied_linocut", "varied_twemoji", "varied_teapot")
+UNTRAINED = ("turbo", "teacher")
+"""Arms without a run of their own: the bare checkpoint, and `adapter` drawn with the assistant beside it."""
+MATCHING = (
+    "objective=distribution_matching",
+    "objective.assistant={assistant}",
+    "objective.prior.prompts={prompts}",
+)
+NAIVE = ("objective=flow_matching", "allow_dedistill=true")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is spent.
+
+    Attributes:
+        first: steps of flow matching, which every arm has.
+        second: steps of the second stage, for the arms that have one.
+        bank: pictures of each bank.
+        assistant: steps of the assistant's training, where none is given.
+        held_out, no_trigger: pictures drawn of each kind to score a run.
+    """
+
+    first: int
+    second: int
+    bank: int
+    assistant: int
+    held_out: int
+    no_trigger: int
+
+
+BUDGETS = {
+    "tiny": Budget(first=2, second=2, bank=8, assistant=2, held_out=16, no_trigger=16),
+    "small": Budget(first=120, second=60, bank=64, assistant=400, held_out=128, no_trigger=64),
+    "full": Budget(first=400, second=150, bank=256, assistant=1500, held_out=256, no_trigger=128),
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of training.
+
+    Attributes:
+        name: also of its folder.
+        group: main, rates, ablation or rank: the table that it stands in.
+        overrides: of train.py, with {assistant} and {prompts} to fill in.
+        model: what it is trained on; it is scored on Turbo in any case.
+        stages: 2 where it has a second stage.
+    """
+
+    name: str
+    group: str
+    overrides: tuple[str, ...]
+    model: str = TURBO
+    stages: int = 1
+
+    def line(
+        self, budget: Budget, *, concept: str, seed: int, assistant: Path, prompts: Path
+    ) -> tuple[str, ...]:
+        """Gives the overrides of one run."""
+        steps = budget.first + (budget.second if self.stages == 2 else 0)
+        known = {"assistant": assistant, "prompts": prompts}
+        second = (f"objective.stage2.steps={budget.second}",) if self.stages == 2 else ()
+        banks = [f"objective.{part}.bank_size={budget.bank}" for part in ("prior", "coupled")]
+        return (
+            f"model={self.model}", f"dataset={concept}", *(text.format(**known) for text in self.overrides), *second,
+            *(banks if self.overrides[0] == MATCHING[0] else ()), f"seed={seed}", f"steps={steps}", "evaluation=none",
+            "logger=none", "memory=fp32", "safety=off", f"run.save_every={steps}", "run.keep_snapshots=1",
+            "run.validate_every=50", "watch.every=0",
+        )  # fmt: skip
+
+
+def arms(*, groups: Sequence[str]) -> list[Arm]:
+    """Gives the arms of these groups; those of `main` stand in the other tables as well."""
+    lr, rank = _recipe()
+    main = [
+        Arm("naive", "main", NAIVE),
+        Arm("base2turbo", "main", ("objective=flow_matching",), model=BASE),
+        Arm("adapter", "main", (*MATCHING, "objective.preset=adapter")),
+        Arm("coupled", "main", (*MATCHING, "objective.preset=coupled"), stages=2),
+        Arm("dm_aware", "main", (*MATCHING, "objective.preset=dm_aware"), stages=2),
+    ]
+    rates = [
+        Arm(f"naive_lr_x{factor:g}", "rates", (*NAIVE, f"optimizer.lr={factor * lr:g}"))
+        for factor in (0.1, 0.3, 3)
+    ]
+    whole = (*MATCHING, "objective.preset=dm_aware")
+    ablation = [
+        Arm("no_coupled", "ablation", (*whole, "objective.coupled.weight=0"), stages=2),
+        Arm("no_matching", "ablation", (*whole, "objective.dm.weight=0"), stages=2),
+        Arm("no_anchor", "ablation", (*whole, "objective.anchor.weight=0"), stages=2),
+        Arm("no_prior", "ablation", (*whole, "objective.prior.weight=0"), stages=2),
+        Arm(
+            "adapter_no_prior",
+            "ablation",
+            (*MATCHING[:2], "objective.preset=adapter", "objective.prior.weight=0"),
+        ),
+        Arm("cold_start", "ablation", (*whole, "objective.stage2.warm_start=false"), stages=2),
+    ]
+    ranks = [
+        Arm(f"rank_{other}", "rank", (*whole, f"adapter.rank={other}"), stages=2)
+        for other in (4, 8, 16, 32, 64)
+        if other != rank
+    ]
+    return [arm for arm in (*main, *rates, *ablation, *ranks) if arm.group in groups]
+
+
+def shared_rank() -> int:
+    """Gives the rank of every arm that does not name one."""
+    return _recipe()[1]
+
+
+def _recipe() -> tuple[float, int]:
+    recipe = yaml.safe_load((ROOT / "conf" / "model" / f"{TURBO}.yaml").read_text())["recipe"]
+    return float(recipe["lr"]), int(recipe["rank"])

@@ -1,0 +1,181 @@
+"""Distils the nano Z-Image Base into the nano Z-Image Turbo: 8 steps at shift 3 without guidance, full weights.
+
+The update is that of `loralab.nano.distill_roles`; its clock is the wall's, as in every training of a nano twin. Every
+so often the average of the student's weights draws the watched captions, and the nearest to true pictures is kept.
+Files in --out: `distill_state.pt` to resume, `distill_best.pt`, `distill_log.jsonl`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from loralab.errors import UserError
+from loralab.files import atomic_path
+from loralab.flow import few_step_sigmas
+from loralab.nano.budget import Budget
+from loralab.nano.distill_draws import Draws, Text
+from loralab.nano.distill_roles import Distillation, Recipe
+from loralab.nano.distill_score import Yardstick, compared
+from loralab.nano.distill_world import WATCHED_SEED, World
+from loralab.nano.klein import replace_folder
+from loralab.nano.zimage_parts import STEPS, scheduler
+
+FIRST_FAKES = 30
+"""Rounds of the fake alone: it begins as the base, and has to know the student before it may judge."""
+LOG_EVERY, SAVE_EVERY_S, WARMUP_STEPS = 20, 60.0, 20
+
+
+class Training:
+    """A distillation in its world: draws captions, watches its pictures, saves, resumes."""
+
+    def __init__(self, world: World, out: Path, *, recipe: Recipe, num_captions: int, seed: int) -> None:
+        self.world, self.out, self.seed = world, out, seed
+        self.captions: Text = world.training_captions(num_captions)
+        self.distillation = Distillation(world.base, predict=world.predict, empty=world.empty, recipe=recipe)
+        self.best, self.spent_s = float("inf"), 0.0
+
+    def resume(self, allowed: bool) -> None:
+        """Takes up the saved state; a state that is there without leave to use it is a mistake to be told."""
+        path = self.out / "distill_state.pt"
+        if not path.exists():
+            return
+        if not allowed:
+            raise UserError(f"{path} is a distillation already: add --resume, or choose another --out.")
+        state = torch.load(path, map_location=self.world.device, weights_only=True)
+        self.distillation.load_state_dict(state["distillation"])
+        self.best, self.spent_s = state["best"], state["spent_s"]
+
+    def save(self) -> None:
+        """Writes the state atomically."""
+        state = {"distillation": self.distillation.state_dict(), "best": self.best, "spent_s": self.spent_s}
+        _write(state, self.out / "distill_state.pt")
+
+    def acquaint(self) -> None:
+        """Lets the fake know the student; a compiled network is compiled here, before the clock runs."""
+        for index in range(FIRST_FAKES if self.distillation.step == 0 else 0):
+            noise, text, draws = self._drawn("acquaint", index=index)
+            drawn = self.distillation.draw(self.distillation.student, noise, text=text)
+            self.distillation.update_fake(drawn, text=text, draws=draws)
+
+    def update(self, factor: float) -> dict[str, Tensor]:
+        """One update; its figures are not waited for."""
+        noise, text, draws = self._drawn("update", index=self.distillation.step)
+        return self.distillation.update(noise, text=text, draws=draws, factor=factor)
+
+    def keep_if_best(self, distance: float) -> None:
+        """Writes the averaged student if no earlier one was nearer to true pictures."""
+        if distance < self.best:
+            self.best = distance
+            _write(self.distillation.average.state_dict(), self.out / "distill_best.pt")
+
+    def _drawn(self, stream: str, *, index: int) -> tuple[Tensor, Text, Draws]:
+        draws = Draws(seed=self.seed, stream=f"distill/{stream}", index=index, device=self.world.device)
+        count = self.world.batch_size
+        text = self.captions.rows(draws.index(count, below=len(self.captions.lengths)))
+        return draws.normal((count, *self.world.latents_shape)), text, draws
+
+
+class Watch:
+    """Draws one set of captions again and again, and measures the pictures."""
+
+    def __init__(self, world: World, *, num_pictures: int, guidance_scale: float) -> None:
+        self.world, self.shown = world, world.shown(WATCHED_SEED, count=num_pictures)
+        self.yardstick = Yardstick(self.shown.pixels, encode=world.encode, decode=world.decode)
+        many = few_step_sigmas(STEPS["base"], shift=world.shift)
+        latents = world.sample(world.base, self.shown, sigmas=many, guidance_scale=guidance_scale)
+        self.many = self.yardstick.measure(latents)
+
+    def figures(self, distillation: Distillation, network: Any) -> dict[str, float]:
+        """Gives distances and sharpness of what a network draws on the student's grid."""
+        latents = self.world.sample(network, self.shown, sigmas=distillation.sigmas)
+        return compared(self.yardstick.measure(latents), true=self.yardstick.true, many=self.many)
+
+
+def distill(
+    world: World,
+    out: Path,
+    *,
+    minutes: float,
+    watch_every_s: float,
+    guidance_scale: float,
+    recipe: Recipe,
+    resume: bool,
+    num_captions: int,
+    num_watched: int,
+    seed: int = 0,
+) -> None:
+    """Distils for `minutes`; leaves the best average in `distill_best.pt` and a log of figures."""
+    training = Training(world, out, recipe=recipe, num_captions=num_captions, seed=seed)
+    training.resume(resume)
+    watch = Watch(world, num_pictures=num_watched, guidance_scale=guidance_scale)
+    training.acquaint()
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "distill_log.jsonl").open("a", encoding="utf-8", buffering=1) as log:
+        _report(
+            log,
+            {"step": training.distillation.step, "base": watch.figures(training.distillation, world.base)},
+        )
+        _run(training, watch, log=log, minutes=minutes, watch_every_s=watch_every_s)
+
+
+def export(base: Path, out: Path, *, folder: Path) -> int:
+    """Writes the best student as a diffusers folder with the base's other parts; returns its size in bytes."""
+    from diffusers import ZImagePipeline
+
+    pipeline = ZImagePipeline.from_pretrained(base)
+    best = torch.load(out / "distill_best.pt", map_location="cpu", weights_only=True)
+    pipeline.transformer.load_state_dict(best)
+    pipeline.transformer.bfloat16()
+    pipeline.text_encoder.bfloat16()
+    pipeline.vae.half()
+    pipeline.register_modules(scheduler=scheduler("distilled"))
+    return replace_folder(pipeline, folder)
+
+
+def _run(training: Training, watch: Watch, *, log: Any, minutes: float, watch_every_s: float) -> None:
+    """Updates until the minutes are spent; looks and saves at times."""
+    distillation, budget = training.distillation, Budget(minutes, spent_s=training.spent_s)
+    figures: list[dict[str, Tensor]] = []
+    looked = saved = time.monotonic()
+    while not budget.over:
+        figures.append(training.update(budget.factor(distillation.step, warmup_steps=WARMUP_STEPS)))
+        if distillation.step % LOG_EVERY == 0:
+            _report(log, {"step": distillation.step, "s": round(budget.spent_s), **_means(figures)})
+            figures.clear()
+        training.spent_s = budget.spent_s
+        if time.monotonic() - looked > watch_every_s or budget.over:
+            seen = watch.figures(distillation, distillation.average)
+            training.keep_if_best(seen["to_true"])
+            _report(log, {"step": distillation.step, "s": round(budget.spent_s), "watched": seen})
+            looked = time.monotonic()
+        if time.monotonic() - saved > SAVE_EVERY_S:
+            training.save()
+            saved = time.monotonic()
+    training.save()
+
+
+def _means(figures: list[dict[str, Tensor]]) -> dict[str, float]:
+    """Averages figures; this is where the host waits for the device."""
+    means = {key: torch.stack([row[key] for row in figures]).mean().item() for key in figures[0]}
+    if not all(value == value and abs(value) != float("inf") for value in means.values()):
+        raise FloatingPointError(f"the figures are not finite: {means}; lower --student-lr or --fake-lr.")
+    return {key: round(value, 5) for key, value in means.items()}
+
+
+def _report(log: Any, row: dict[str, Any]) -> None:
+    """Writes a line into the log; what was watched is also told."""
+    rounded = json.loads(json.dumps(row), parse_float=lambda text: round(float(text), 5))
+    log.write(json.dumps(rounded) + "\n")
+    if "watched" in row or "base" in row:
+        print(json.dumps(rounded), flush=True)
+
+
+def _write(state: Any, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)

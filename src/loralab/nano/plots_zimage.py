@@ -1,0 +1,59 @@
+"""The pictures of docs/nano_zimage.md: truth beside 50 and 8 steps, many answers to one caption, curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from torch import Tensor
+
+from loralab.files import atomic_path
+from loralab.nano.plots import COLUMNS, grid
+from loralab.nano.score_zimage import exact, held_out, of_caption
+from loralab.nano.zimage_draw import Twin, draw, load_twin
+from loralab.nano.zimage_parts import GUIDANCE_SCALE
+
+ALIKE = ("fox face", "sunflower")
+LOGS = (("zimage_vae", "mse", "VAE: squared error"), ("zimage", "loss", "velocity: squared error"))
+
+
+def plot_zimage(folder: Path, *, docs: Path, out: Path | None = None) -> Iterator[Path]:
+    """Writes the grid of a folder and, where logs are in `out`, the curves; yields the paths."""
+    docs.mkdir(parents=True, exist_ok=True)
+    path = docs / "nano_zimage_samples.png"
+    with atomic_path(path) as temporary:
+        grid(rows_of(load_twin(folder))).save(temporary, format="PNG", optimize=True)
+    yield path
+    if out:
+        yield plot_curves(out, path=docs / "nano_zimage_curves.png")
+
+
+def rows_of(twin: Twin) -> list[Tensor]:
+    """Three rows (exact, 50 steps, 8 steps) for captions of unseen pictures, then for one caption over and over."""
+    rows = []
+    for shown in (held_out(COLUMNS), *(of_caption(name, count=COLUMNS) for name in ALIKE)):
+        captions = [picture.caption for picture in shown]
+        rows.append(exact(shown))
+        rows += [draw(twin, captions, num_steps=steps, guidance_scale=GUIDANCE_SCALE) for steps in (50, 8)]
+    return rows
+
+
+def plot_curves(out: Path, *, path: Path) -> Path:
+    """Writes the errors over time of both trainings; returns the path."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(LOGS), figsize=(4 * len(LOGS), 3), layout="constrained")
+    for axis, (log, key, title) in zip(axes, LOGS, strict=True):
+        lines = (out / f"{log}_log.jsonl").read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
+        axis.plot([row["s"] / 60 for row in rows], [row[key] for row in rows], linewidth=1)
+        axis.set(title=title, xlabel="minutes", yscale="log")
+        axis.grid(alpha=0.3)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+    pyplot.close(figure)
+    return path

@@ -1,0 +1,154 @@
+"""Distribution matching as it is configured: which terms, how strong, and on what they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from loralab.errors import UserError
+from loralab.flow import SigmaSampler
+from loralab.flow.weighting import Weighting
+from loralab.objectives.distribution.prompts import prior_prompts
+from loralab.objectives.distribution.settings import (
+    MOST_STEPS,
+    PRESETS,
+    STEPS_SHARE,
+    Anchor,
+    Base,
+    Coupled,
+    Fake,
+    Matching,
+    Part,
+    Prior,
+    StageTwoSettings,
+    Weights,
+)
+from loralab.objectives.objective import OptimizerFactory, ScheduleFactory
+
+if TYPE_CHECKING:
+    from loralab.data.collect import Collection
+    from loralab.denoiser import Denoiser
+    from loralab.objectives.distribution.module import DistributionModule
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistributionMatching(Part):
+    """The settings of the objective; called with a denoiser, they give the module that trains.
+
+    Attributes:
+        preset: adapter (first stage only), coupled, or dm_aware (all terms); explicit weights and steps win.
+        sigmas, weighting: of the flow matching in the first stage.
+        assistant: file or hub id of the adapter that makes the checkpoint a velocity regression model again.
+        base: a second backbone that is one, instead of the assistant.
+        num_steps: of the grid; None is what the checkpoint is sampled with.
+        prior, stage2, coupled, dm, fake, anchor: the parts.
+    """
+
+    sigmas: SigmaSampler
+    weighting: Weighting
+    preset: str = "dm_aware"
+    assistant: str | None = None
+    base: Base = field(default_factory=Base)
+    num_steps: int | None = None
+    prior: Prior = field(default_factory=Prior)
+    stage2: StageTwoSettings = field(default_factory=StageTwoSettings)
+    coupled: Coupled = field(default_factory=Coupled)
+    dm: Matching = field(default_factory=Matching)
+    fake: Fake = field(default_factory=Fake)
+    anchor: Anchor = field(default_factory=Anchor)
+
+    def __call__(
+        self, denoiser: Denoiser, *, optimizer: OptimizerFactory, schedule: ScheduleFactory, seed: int
+    ) -> DistributionModule:
+        """Gives the module; `optimizer` and `schedule` are the first stage's."""
+        from loralab.objectives.distribution.module import DistributionModule
+
+        return DistributionModule(denoiser, settings=self, optimizer=optimizer, schedule=schedule, seed=seed)
+
+    @property
+    def weights(self) -> Weights:
+        """The terms' weights: the preset's, where none is given."""
+        given = {"coupled": self.coupled.weight, "dm": self.dm.weight, "anchor": self.anchor.weight}
+        preset = vars(PRESETS[self.preset])
+        return Weights(**{key: preset[key] if weight is None else weight for key, weight in given.items()})
+
+    @property
+    def has_stage_two(self) -> bool:
+        """Says whether there is a second stage."""
+        return self.stage2.steps > 0 if self.stage2.steps is not None else self.preset != "adapter"
+
+    @property
+    def needs_prior(self) -> bool:
+        """Says whether prior prompts are used at all."""
+        return self.prior.weight > 0 or (self.has_stage_two and self.weights.anchor > 0)
+
+    def second_steps(self, num_steps: int) -> int:
+        """Counts the steps of the second stage in a run of `num_steps`.
+
+        Raises:
+            UserError: if nothing is left for one of the stages.
+        """
+        if not self.has_stage_two:
+            return 0
+        given = self.stage2.steps
+        steps = min(MOST_STEPS, int(STEPS_SHARE * num_steps)) if given is None else given
+        if not 0 < steps < num_steps:
+            raise UserError(
+                f"objective.stage2.steps={'null' if given is None else given} leaves nothing of steps={num_steps} for "
+                "one of the two stages; a quarter of the steps is usual"
+            )
+        return steps
+
+    def planned_prompts(
+        self, collection: Collection, *, trigger: str | None, num_steps: int
+    ) -> tuple[str, ...]:
+        """Gives the prior's prompts; raises a UserError where something is missing that the run will need."""
+        self._require_scores()
+        self.second_steps(num_steps)
+        if not self.needs_prior:
+            return ()
+        return prior_prompts(self.prior.prompts, collection, trigger=trigger)
+
+    def problems(self) -> Iterator[str]:
+        """What contradicts itself."""
+        if self.preset not in PRESETS:
+            yield f"objective.preset={self.preset} is none of {', '.join(PRESETS)}"
+            return
+        if self.assistant is not None and self.base.checkpoint is not None:
+            yield (
+                f"objective.assistant={self.assistant} has no effect with objective.base.checkpoint="
+                f"{self.base.checkpoint}: one of them gives the scores; leave the other out"
+            )
+        if self.num_steps is not None and self.num_steps < 1:
+            yield f"objective.num_steps={self.num_steps} must be at least 1; null is the model's own"
+        yield from self._without_effect()
+
+    def _without_effect(self) -> Iterator[str]:
+        given = {
+            "coupled.weight": self.coupled.weight, "dm.weight": self.dm.weight, "anchor.weight": self.anchor.weight,
+            "stage2.lr": self.stage2.lr, "fake.lr": self.fake.lr, "fake.rank": self.fake.rank,
+        }  # fmt: skip
+        if not self.has_stage_two:
+            for key, value in given.items():
+                if value is not None:
+                    yield (
+                        f"objective.{key}={value} has no effect: objective.preset={self.preset} has no second stage "
+                        "here. Choose preset=coupled or dm_aware, or set objective.stage2.steps"
+                    )
+        elif not any(vars(self.weights).values()):
+            yield (
+                f"objective.stage2.steps={self.stage2.steps}: every weight of the second stage is 0; set "
+                "objective.coupled.weight, objective.dm.weight or objective.anchor.weight"
+            )
+        if not self.needs_prior and self.prior.prompts is not None:
+            yield "objective.prior.prompts has no effect: objective.prior.weight and objective.anchor.weight are 0"
+
+    def _require_scores(self) -> None:
+        if self.assistant is None and self.base.checkpoint is None:
+            raise UserError(
+                "objective.assistant must be given: a checkpoint distilled to few steps has no score of its own. Train "
+                "one (python -m loralab assistant train), or take a published one, for Z-Image Turbo "
+                "objective.assistant=ostris/zimage_turbo_training_adapter; or give the checkpoint that the model was "
+                "distilled from as objective.base.checkpoint"
+            )
