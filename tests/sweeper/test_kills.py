@@ -95,6 +95,7 @@ def test_a_sweep_that_is_asked_to_stop_lets_its_workers_save_and_goes_on(
     assert history(sweep) == history(undisturbed)
 
 
+@pytest.mark.slow
 def test_two_sweepers_that_start_at_the_same_instant_make_one_study(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, ("study.num_trials=4", "steps=60"))
 

@@ -34,6 +34,7 @@ def test_every_place_has_gpus_of_its_own(tmp_path: Path, gpus: str, expected: se
         assert all(before.datetime_complete < after.datetime_start for before, after in pairwise(ours))
 
 
+@pytest.mark.slow
 def test_a_trial_beyond_its_time_limit_is_infeasible_and_not_repeated(tmp_path: Path) -> None:
     limit = "hydra.launcher.timeout_s=5"
     sweep = Sweep(tmp_path, ("study.num_trials=1", "steps=400", limit), wish={"seconds_per_step": 0.1})
@@ -46,6 +47,7 @@ def test_a_trial_beyond_its_time_limit_is_infeasible_and_not_repeated(tmp_path: 
     assert "hydra.launcher.timeout_s=5" in trial.user_attrs[attrs.ERROR]
 
 
+@pytest.mark.slow
 def test_a_program_that_fails_is_tried_again_until_the_study_has_had_enough(tmp_path: Path) -> None:
     limits = ("study.max_retries=1", "study.max_failures=1", "steps=20")
     sweep = Sweep(tmp_path, limits, wish={"fail_above": 0})

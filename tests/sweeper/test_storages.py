@@ -71,6 +71,7 @@ def test_several_processes_may_open_a_new_database_at_once(tmp_path: Path, serve
     assert [process.wait(60) for process in processes] == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_eight_workers_of_two_sweepers_on_a_server_with_several_killed_make_one_study(
     tmp_path: Path, server: Server
 ) -> None:
@@ -90,6 +91,7 @@ def test_eight_workers_of_two_sweepers_on_a_server_with_several_killed_make_one_
     assert found.twice == 0
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_when_its_server_has_crashed_and_is_there_again(
     tmp_path: Path, server: Server
 ) -> None:

@@ -77,6 +77,7 @@ def test_steps_are_drawn_where_a_schedule_makes_every_length_another_run(tmp_pat
     assert [trial.params for trial in study(tmp_path).trials] == [{"steps": 40}, {"steps": 80}]
 
 
+@pytest.mark.slow
 def test_what_runs_out_of_memory_or_diverges_is_infeasible_and_the_study_goes_on(tmp_path: Path) -> None:
     done = sweep(
         tmp_path,
@@ -112,6 +113,7 @@ def test_a_limit_on_memory_makes_the_best_trial_one_that_keeps_it(tmp_path: Path
     assert found.trials[1].value < found.trials[0].value
 
 
+@pytest.mark.slow
 def test_several_objectives_give_a_front(tmp_path: Path) -> None:
     objectives = "study.objectives={validation_loss: minimize, peak_memory_gib: minimize}"
 
@@ -123,6 +125,7 @@ def test_several_objectives_give_a_front(tmp_path: Path) -> None:
     assert {trial.params["adapter.rank"] for trial in found.best_trials} == {8, 16}
 
 
+@pytest.mark.slow
 def test_a_file_of_ones_own_may_search_settings_under_a_choice_only(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "search: {optimizer: 'choice(adamw,prodigy)'}\n"
@@ -185,6 +188,7 @@ def test_what_cannot_be_swept_is_said_before_anything_runs(
     assert not (tmp_path / "outputs/studies/s/trials").exists()
 
 
+@pytest.mark.slow
 def test_a_study_that_compares_other_runs_is_not_gone_on_with(tmp_path: Path) -> None:
     sweep(tmp_path, RANKS, "steps=20")
 

@@ -14,6 +14,7 @@ from tests.training.runs import finished, save_pictures, tiny_config
 from loralab.study import attrs, open_storage
 
 
+@pytest.mark.slow
 def test_both_processes_of_a_trial_stop_at_the_step_at_which_the_first_one_is_told_to(
     tmp_path: Path,
 ) -> None:

@@ -170,6 +170,7 @@ def test_the_student_is_looked_at_alone_whatever_else_is_active(turbo: ZImage, t
     assert beside.metrics[4]["x0/hf"] == pytest.approx(quiet.metrics[4]["x0/hf"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_excess_is_that_of_the_student_alone_over_teacher_and_assistant(
     turbo: ZImage, tmp_path: Path
 ) -> None:
