@@ -29,8 +29,12 @@ def main() -> None:
         return
     if name not in COMMANDS:
         sys.exit(f"there is no command {name!r}.\n{_usage()}")
+    module = importlib.import_module(f"loralab.cli.{name}")
+    if {"--help", "-h"} & set(arguments):
+        print(f"{COMMANDS[name]}\n\n{module.__doc__}")
+        return
     try:
-        importlib.import_module(f"loralab.cli.{name}").main(arguments)
+        module.main(arguments)
     except UserError as error:
         sys.exit(f"{error}")
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from tests.training.runs import finished, save_pictures, tiny_config
 
+import loralab.__main__ as package
 from loralab.cli import report, sample, score
 from loralab.cli.compose import composed
 from loralab.config import CONF
@@ -140,3 +141,13 @@ def test_the_package_lists_its_commands_and_refuses_others() -> None:
     assert "score" in listed.stdout
     assert refused.returncode == 1
     assert "there is no command 'smaple'" in refused.stderr
+
+
+def test_a_command_explains_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["loralab", "assistant", "train", "--help"])
+
+    package.main()
+
+    assert "assistant.num_pictures=2000" in capsys.readouterr().out
