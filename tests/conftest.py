@@ -8,6 +8,7 @@ os.environ["HF_HUB_OFFLINE"] = (
     "1"  # read when huggingface_hub is imported, so it stands before every other import
 )
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ import torch
 from tests.tiny import save_klein, save_zimage
 
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job: programs would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
