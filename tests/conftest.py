@@ -16,7 +16,9 @@ import torch
 from tests.tiny import save_klein, save_zimage
 
 torch.set_num_threads(1)
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job: programs would inherit it
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as in a shell's background job: programs would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
