@@ -22,8 +22,8 @@ from loralab.evaluation.drawing import Prompts
 from loralab.evaluation.grid import Row, labelled_grid
 from loralab.evaluation.pictures import to_image
 from loralab.evaluation.sampler import evaluating, guided_velocity, seeded_pictures_noise
-from loralab.flow import euler, seeded_noise
-from loralab.objectives.objective import VALIDATION_SEED, velocity_errors
+from loralab.flow import euler
+from loralab.objectives.objective import validation_noise, velocity_errors
 
 Latents = Float[Tensor, " b c h w"]
 
@@ -76,7 +76,7 @@ def flow_error(denoiser: Denoiser, batches: Sequence[Batch]) -> float:
     with evaluating(denoiser.transformer):
         for batch in (each.to(denoiser.device) for each in batches):
             sigmas = denoiser.sampling_sigmas(num_steps=num_steps, latents_shape=batch.latents.shape)[:-1]
-            noise = torch.stack([_noise(key, batch.latents) for key in batch.keys]).to(denoiser.device)
+            noise = validation_noise(batch)
             for sigma in sigmas.to(denoiser.device):
                 errors.append(velocity_errors(denoiser, batch, noise=noise, sigma=sigma.expand(len(noise))))
     return torch.cat(errors).mean().item()
@@ -104,7 +104,3 @@ def spread(latents: Latents, *, reference: Latents) -> float:
 def relative_distance(latents: Latents, *, reference: Latents) -> float:
     """Gives rms(latents - reference) / rms(reference): 0 for equal ones."""
     return ((latents - reference).square().mean() / reference.square().mean().clamp(min=1e-12)).sqrt().item()
-
-
-def _noise(key: str, latents: Latents) -> Float[Tensor, " c h w"]:
-    return seeded_noise(latents.shape[1:], seed=VALIDATION_SEED, stream=f"validation/{key}", index=0)

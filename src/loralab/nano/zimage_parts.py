@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from loralab.nano.vae import CONFIG
 from loralab.nano.words import RESERVED, build_tokenizer
 
 KLEIN = Path(__file__).parent / "klein"
@@ -18,19 +19,8 @@ TEXT_LAYERS = (
 SHIFTS = {"base": 6.0, "distilled": 3.0}
 STEPS = {"base": 50, "distilled": 8}
 GUIDANCE_SCALE = 1.5
-VAE: dict[str, Any] = {
-    "in_channels": 3,
-    "out_channels": 3,
-    "down_block_types": ("DownEncoderBlock2D",) * 3,
-    "up_block_types": ("UpDecoderBlock2D",) * 3,
-    "block_out_channels": (16, 32, 64),
-    "layers_per_block": 1,
-    "latent_channels": 8,
-    "norm_num_groups": 8,
-    "sample_size": 64,
-    "scaling_factor": 1.0,
-    "shift_factor": 0.0,
-}
+VAE: dict[str, Any] = {**CONFIG, "scaling_factor": 1.0, "shift_factor": 0.0}
+"""Klein's, whose weights it begins with."""
 TRANSFORMER: dict[str, Any] = {
     "all_patch_size": (2,),
     "all_f_patch_size": (1,),

@@ -127,8 +127,7 @@ class Objective(lightning.LightningModule, abc.ABC):
     @torch.no_grad()
     def validation_errors(self, batch: Batch, *, levels: Sequence[float]) -> Float[Tensor, " num_levels b"]:
         """Gives each sample's error at each noise level, on noise that is fixed by the picture's content."""
-        noise = torch.stack([_validation_noise(key, batch) for key in batch.keys])
-        noise = sent(noise, batch.latents.device)
+        noise = validation_noise(batch)
         sigmas = [torch.full((len(noise),), level, device=noise.device) for level in levels]
         return torch.stack(
             [velocity_errors(self.judged, batch, noise=noise, sigma=sigma) for sigma in sigmas]
@@ -163,5 +162,10 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-def _validation_noise(key: str, batch: Batch) -> Tensor:
-    return seeded_noise(batch.latents.shape[1:], seed=VALIDATION_SEED, stream=f"validation/{key}", index=0)
+def validation_noise(batch: Batch) -> Float[Tensor, " b c h w"]:
+    """Gives noise that is fixed by each picture's content, on the batch's device."""
+    shape = batch.latents.shape[1:]
+    noise = [
+        seeded_noise(shape, seed=VALIDATION_SEED, stream=f"validation/{key}", index=0) for key in batch.keys
+    ]
+    return sent(torch.stack(noise), batch.latents.device)
