@@ -96,17 +96,21 @@ def _add_distill(commands: Any) -> None:
     distill.add_argument("--folder", type=Path, required=True, help="Turbo's diffusers folder")
     for name, default, purpose in (
         ("--minutes", 3.0, "of updates, earlier parts included; loading and compiling come on top"),
-        ("--alpha", 1.5, "guidance to distil; 1 is none"),
-        ("--student-lr", 1e-4, "peak learning rate of the student"),
-        ("--fake-lr", 3e-4, "learning rate of the fake"),
-        ("--guidance-scale", 1.5, "of the base's 50 steps, in Z-Image's convention"),
+        ("--warm-minutes", 1.0, "before them, of the student on pairs of the base"),
+        ("--alpha", 1.25, "guidance to distil; 1 is none"),
+        ("--warm-lr", 4e-4, "peak learning rate on pairs"),
+        ("--student-lr", 2e-5, "peak learning rate of the student"),
+        ("--fake-lr", 1e-4, "learning rate of the fake"),
+        ("--coupled", 0.25, "weight of the loss on pairs beside the push"),
+        ("--guidance-scale", 0.5, "of the base's 50 steps to compare with, in Z-Image's convention"),
         ("--watch-every-s", 15.0, "seconds between two looks at the pictures"),
     ):
         distill.add_argument(name, type=float, default=default, help=purpose)
     for name, count, purpose in (
         ("--batch-size", 256, "pictures in every call"),
-        ("--fake-updates", 4, "of the fake for one of the student"),
+        ("--fake-updates", 5, "of the fake for one of the student"),
         ("--num-captions", 16384, "captions to draw the updates' from"),
+        ("--num-pairs", 8192, "of noise and what the base draws from it"),
         ("--num-pictures", 1024, "pictures to measure by; twice as many for --validity"),
     ):
         distill.add_argument(name, type=int, default=count, help=purpose)

@@ -1,8 +1,9 @@
 """Distils the nano Z-Image Base into the nano Z-Image Turbo: 8 steps at shift 3 without guidance, full weights.
 
-The update is that of `loralab.nano.distill_roles`; its clock is the wall's, as in every training of a nano twin. Every
-so often the average of the student's weights draws the watched captions, and the nearest to true pictures is kept.
-Files in --out: `distill_state.pt` to resume, `distill_best.pt`, `distill_log.jsonl`.
+The update is that of `loralab.nano.distill_roles`; its clock is the wall's, as in every training of a nano twin. The
+student is begun on pairs of the base first. Every so often the average of its weights draws the watched captions; of
+the updates that follow the beginning, the one nearest to true pictures is kept.
+Files in --out: `pairs.pt`, `distill_state.pt` to resume, `distill_best.pt`, `distill_log.jsonl`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from loralab.files import atomic_path
 from loralab.flow import few_step_sigmas
 from loralab.nano.budget import Budget
 from loralab.nano.distill_draws import Draws, Text
+from loralab.nano.distill_pairs import Pairs, pairs_of
 from loralab.nano.distill_roles import Distillation, Recipe
 from loralab.nano.distill_score import Yardstick, compared
 from loralab.nano.distill_world import WATCHED_SEED, World
@@ -34,11 +36,22 @@ LOG_EVERY, SAVE_EVERY_S, WARMUP_STEPS = 20, 60.0, 20
 class Training:
     """A distillation in its world: draws captions, watches its pictures, saves, resumes."""
 
-    def __init__(self, world: World, out: Path, *, recipe: Recipe, num_captions: int, seed: int) -> None:
+    def __init__(
+        self, world: World, out: Path, *, recipe: Recipe, num_captions: int, num_pairs: int, seed: int
+    ) -> None:
         self.world, self.out, self.seed = world, out, seed
         self.captions: Text = world.training_captions(num_captions)
         self.distillation = Distillation(world.base, predict=world.predict, empty=world.empty, recipe=recipe)
-        self.best, self.spent_s = float("inf"), 0.0
+        self.best, self.spent_s, self.warm_s = float("inf"), 0.0, 0.0
+        out.mkdir(parents=True, exist_ok=True)
+        self.pairs: Pairs = pairs_of(
+            world,
+            self.captions,
+            count=num_pairs,
+            guidance_scale=recipe.alpha - 1,
+            path=out / "pairs.pt",
+            seed=seed,
+        )
 
     def resume(self, allowed: bool) -> None:
         """Takes up the saved state; a state that is there without leave to use it is a mistake to be told."""
@@ -49,12 +62,12 @@ class Training:
             raise UserError(f"{path} is a distillation already: add --resume, or choose another --out.")
         state = torch.load(path, map_location=self.world.device, weights_only=True)
         self.distillation.load_state_dict(state["distillation"])
-        self.best, self.spent_s = state["best"], state["spent_s"]
+        self.best, self.spent_s, self.warm_s = state["best"], state["spent_s"], state["warm_s"]
 
     def save(self) -> None:
         """Writes the state atomically."""
-        state = {"distillation": self.distillation.state_dict(), "best": self.best, "spent_s": self.spent_s}
-        _write(state, self.out / "distill_state.pt")
+        clocks = {"best": self.best, "spent_s": self.spent_s, "warm_s": self.warm_s}
+        _write({"distillation": self.distillation.state_dict(), **clocks}, self.out / "distill_state.pt")
 
     def acquaint(self) -> None:
         """Lets the fake know the student; a compiled network is compiled here, before the clock runs."""
@@ -63,16 +76,35 @@ class Training:
             drawn = self.distillation.draw(self.distillation.student, noise, text=text)
             self.distillation.update_fake(drawn, text=text, draws=draws)
 
+    def rehearse(self) -> None:
+        """Asks for a gradient once and forgets it."""
+        pairs, text, draws = self._paired("begin", index=0)
+        self.distillation.coupled(pairs, text=text, draws=draws).backward()
+        self.distillation.student.zero_grad(set_to_none=True)
+
+    def begin(self, factor: float) -> dict[str, Tensor]:
+        """One step on pairs alone; its figures are not waited for."""
+        pairs, text, draws = self._paired("begin", index=self.distillation.begun)
+        return self.distillation.begin(pairs, text=text, draws=draws, factor=factor)
+
     def update(self, factor: float) -> dict[str, Tensor]:
         """One update; its figures are not waited for."""
         noise, text, draws = self._drawn("update", index=self.distillation.step)
-        return self.distillation.update(noise, text=text, draws=draws, factor=factor)
+        pairs, their_text, _ = self._paired("pairs", index=self.distillation.step)
+        return self.distillation.update(
+            noise, text=text, draws=draws, factor=factor, pairs=(pairs, their_text)
+        )
 
     def keep_if_best(self, distance: float) -> None:
         """Writes the averaged student if no earlier one was nearer to true pictures."""
         if distance < self.best:
             self.best = distance
             _write(self.distillation.average.state_dict(), self.out / "distill_best.pt")
+
+    def _paired(self, stream: str, *, index: int) -> tuple[Pairs, Text, Draws]:
+        draws = Draws(seed=self.seed, stream=f"distill/{stream}", index=index, device=self.world.device)
+        pairs = self.pairs.drawn(draws, count=self.world.batch_size)
+        return pairs, self.captions.rows(pairs.rows), draws
 
     def _drawn(self, stream: str, *, index: int) -> tuple[Tensor, Text, Draws]:
         draws = Draws(seed=self.seed, stream=f"distill/{stream}", index=index, device=self.world.device)
@@ -86,7 +118,7 @@ class Watch:
 
     def __init__(self, world: World, *, num_pictures: int, guidance_scale: float) -> None:
         self.world, self.shown = world, world.shown(WATCHED_SEED, count=num_pictures)
-        self.yardstick = Yardstick(self.shown.pixels, encode=world.encode, decode=world.decode)
+        self.yardstick = Yardstick(world.kept(self.shown), encode=world.encode, decode=world.decode)
         many = few_step_sigmas(STEPS["base"], shift=world.shift)
         latents = world.sample(world.base, self.shown, sigmas=many, guidance_scale=guidance_scale)
         self.many = self.yardstick.measure(latents)
@@ -102,25 +134,27 @@ def distill(
     out: Path,
     *,
     minutes: float,
+    warm_minutes: float,
     watch_every_s: float,
     guidance_scale: float,
     recipe: Recipe,
     resume: bool,
     num_captions: int,
+    num_pairs: int,
     num_watched: int,
     seed: int = 0,
 ) -> None:
-    """Distils for `minutes`; leaves the best average in `distill_best.pt` and a log of figures."""
-    training = Training(world, out, recipe=recipe, num_captions=num_captions, seed=seed)
+    """Begins on pairs, then distils for `minutes`; leaves the best average in `distill_best.pt` and a log."""
+    training = Training(world, out, recipe=recipe, num_captions=num_captions, num_pairs=num_pairs, seed=seed)
     training.resume(resume)
     watch = Watch(world, num_pictures=num_watched, guidance_scale=guidance_scale)
-    training.acquaint()
-    out.mkdir(parents=True, exist_ok=True)
+    distillation = training.distillation
     with (out / "distill_log.jsonl").open("a", encoding="utf-8", buffering=1) as log:
-        _report(
-            log,
-            {"step": training.distillation.step, "base": watch.figures(training.distillation, world.base)},
-        )
+        _report(log, {"step": distillation.step, "base": watch.figures(distillation, world.base)})
+        _begin(training, log=log, minutes=warm_minutes)
+        begun = watch.figures(distillation, distillation.average)
+        _report(log, {"begun": distillation.begun, "s": round(training.warm_s), "watched": begun})
+        training.acquaint()
         _run(training, watch, log=log, minutes=minutes, watch_every_s=watch_every_s)
 
 
@@ -136,6 +170,20 @@ def export(base: Path, out: Path, *, folder: Path) -> int:
     pipeline.vae.half()
     pipeline.register_modules(scheduler=scheduler("distilled"))
     return replace_folder(pipeline, folder)
+
+
+def _begin(training: Training, *, log: Any, minutes: float) -> None:
+    """Steps on pairs until these minutes are spent; a compiled network is compiled before the clock runs."""
+    training.rehearse()
+    distillation, budget = training.distillation, Budget(minutes, spent_s=training.warm_s)
+    figures: list[dict[str, Tensor]] = []
+    while distillation.step == 0 and not budget.over:
+        figures.append(training.begin(budget.factor(distillation.begun, warmup_steps=WARMUP_STEPS)))
+        if distillation.begun % LOG_EVERY == 0:
+            _report(log, {"begun": distillation.begun, "s": round(budget.spent_s), **_means(figures)})
+            figures.clear()
+        training.warm_s = budget.spent_s
+    training.save()
 
 
 def _run(training: Training, watch: Watch, *, log: Any, minutes: float, watch_every_s: float) -> None:

@@ -19,32 +19,45 @@ def run(
     folder: Path,
     *,
     minutes: float,
+    warm_minutes: float,
     batch_size: int,
     alpha: float,
+    warm_lr: float,
     student_lr: float,
     fake_lr: float,
     fake_updates: int,
+    coupled: float,
     guidance_scale: float,
     watch_every_s: float,
     num_pictures: int,
     num_captions: int,
+    num_pairs: int,
     compiled: bool,
     resume: bool,
     validity: bool,
 ) -> None:
     """Distils, exports, and judges where asked to."""
     world = World(base, batch_size=batch_size, compiled=compiled)
-    recipe = Recipe(alpha=alpha, student_lr=student_lr, fake_lr=fake_lr, fake_updates=fake_updates)
+    recipe = Recipe(
+        alpha=alpha,
+        warm_lr=warm_lr,
+        student_lr=student_lr,
+        fake_lr=fake_lr,
+        fake_updates=fake_updates,
+        coupled=coupled,
+    )
     distill(
         world,
         out,
         minutes=minutes,
+        warm_minutes=warm_minutes,
         watch_every_s=watch_every_s,
         guidance_scale=guidance_scale,
         recipe=recipe,
         resume=resume,
         num_watched=num_pictures,
         num_captions=num_captions,
+        num_pairs=num_pairs,
     )
     print(f"{export(base, out, folder=folder) / 2**20:.1f} MiB in {folder}", flush=True)
     if validity:

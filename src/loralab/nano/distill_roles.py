@@ -3,11 +3,12 @@
     drawn = rollout(student, noise)                          8 steps, no gradient
     data = state_k - sigma_k * student(state_k, sigma_k)     one step k of each picture again, with gradient
     push = matching(real = base, fake) + guidance(base, alpha - 1)
-    student: mean((data - stop(data + push))^2) / 2
+    student: mean((data - stop(data + push))^2) / 2 + coupled * coupled loss on the base's pairs
     fake:    mean((fake(noised prediction) - (noise - prediction))^2), some updates, on predictions of the same rollout
 
 Decoupled DMD; `loralab.objectives.distribution` has the push and its clock. The base is asked without guidance in the
-matching term, over the whole range of sigma, and with guidance at sigmas cleaner than sigma_k.
+matching term, over the whole range of sigma, and with guidance at sigmas cleaner than sigma_k. The student is begun on
+the base's pairs alone (`loralab.nano.distill_pairs`).
 """
 
 from __future__ import annotations
@@ -23,13 +24,22 @@ from torch import Tensor, nn
 
 from loralab.flow import clean_estimate, few_step_sigmas, rollout
 from loralab.flow.few_step import Rollout
+from loralab.flow.shift import shift_sigma
 from loralab.flow.solver import Velocity
 from loralab.nano.distill_draws import Draws, Text
-from loralab.objectives.distribution import fake_loss, guidance_direction, matching_direction, pushed_loss
+from loralab.nano.distill_pairs import Pairs
+from loralab.objectives.distribution import (
+    coupled_loss,
+    fake_loss,
+    guidance_direction,
+    matching_direction,
+    pushed_loss,
+)
 
 Predict = Callable[..., Tensor]
 """`predict(network, noisy, *, sigma, prompt_embeds, lengths)`, for instance `batched_velocity`."""
 LEAST_SIGMA, MOST_SIGMA = 0.02, 0.98
+WARM_BETAS = (0.9, 0.99)
 BETAS = (0.0, 0.99)  # the push turns with every update of the fake: no momentum (arXiv:2405.14867, appendix)
 
 
@@ -40,18 +50,22 @@ class Recipe:
     Attributes:
         num_steps, shift: the grid of the student.
         alpha: the guidance to distil, 1 for none; Z-Image's guidance_scale is alpha - 1.
+        warm_lr: peak of the student's while it is begun on pairs.
         student_lr, fake_lr: peak of the student's, constant of the fake's, which has to keep up.
         fake_updates: of the fake for one of the student.
+        coupled: weight of the coupled loss beside the push, which keeps every picture where its noise had it.
         decay: of the average of the student's weights, which is what is drawn with and kept.
     """
 
     num_steps: int = 8
     shift: float = 3.0
-    alpha: float = 1.5
-    student_lr: float = 1e-4
-    fake_lr: float = 3e-4
-    fake_updates: int = 4
-    decay: float = 0.98
+    alpha: float = 1.25
+    warm_lr: float = 4e-4
+    student_lr: float = 2e-5
+    fake_lr: float = 1e-4
+    fake_updates: int = 5
+    coupled: float = 0.25
+    decay: float = 0.99
 
 
 class Distillation:
@@ -66,10 +80,11 @@ class Distillation:
         self.sigmas = few_step_sigmas(recipe.num_steps, shift=recipe.shift)
         self._grid = self.sigmas.to(empty.embeds.device)
         self.optimizers = {
+            "warm": _optimizer(self.student, lr=recipe.warm_lr, betas=WARM_BETAS),
             "student": _optimizer(self.student, lr=recipe.student_lr),
             "fake": _optimizer(self.fake, lr=recipe.fake_lr),
         }
-        self.step = 0
+        self.begun = self.step = 0
 
     def velocity(self, network: nn.Module, text: Text) -> Velocity:
         """One network under these captions."""
@@ -85,11 +100,31 @@ class Distillation:
         """What a network draws on the student's grid."""
         return rollout(self.velocity(network, text), noise, sigmas=self._grid)
 
-    def update(self, noise: Tensor, *, text: Text, draws: Draws, factor: float = 1.0) -> dict[str, Tensor]:
+    def begin(self, pairs: Pairs, *, text: Text, draws: Draws, factor: float = 1.0) -> dict[str, Tensor]:
+        """One step of the student on pairs alone, and of its average."""
+        self.optimizers["warm"].param_groups[0]["lr"] = self.recipe.warm_lr * factor
+        loss = self.coupled(pairs, text=text, draws=draws)
+        norm = _descend(loss, self.student, optimizer=self.optimizers["warm"])
+        self._follow()
+        self.begun += 1
+        return {"coupled": loss.detach(), "student_norm": norm}
+
+    def update(
+        self,
+        noise: Tensor,
+        *,
+        text: Text,
+        draws: Draws,
+        factor: float = 1.0,
+        pairs: tuple[Pairs, Text] | None = None,
+    ) -> dict[str, Tensor]:
         """One update of the student and several of the fake; figures stay on the device, for nobody to wait."""
         drawn = self.draw(self.student, noise, text=text)
         self.optimizers["student"].param_groups[0]["lr"] = self.recipe.student_lr * factor
         loss, figures = self._student_loss(drawn, text=text, draws=draws)
+        if pairs is not None and self.recipe.coupled:
+            coupled = self.coupled(pairs[0], text=pairs[1], draws=draws)
+            loss, figures["coupled"] = loss + self.recipe.coupled * coupled, coupled.detach()
         figures["student_norm"] = _descend(loss, self.student, optimizer=self.optimizers["student"])
         self._follow()
         self.step += 1
@@ -142,31 +177,38 @@ class Distillation:
         }
         return pushed_loss(data, matching.delta + guidance).mean(), figures
 
+    def coupled(self, pairs: Pairs, *, text: Text, draws: Draws) -> Tensor:
+        """The coupled loss at sigmas that lie as close as those of the student's grid."""
+        sigma = shift_sigma(draws.uniform(len(pairs.rows)), self.recipe.shift)
+        sigma = sigma.to(pairs.noise.device, non_blocking=True)
+        velocity = self.velocity(self.student, text)
+        return coupled_loss(velocity, noise=pairs.noise, data=pairs.data, sigma=sigma).mean()
+
     @torch.no_grad()
     def _follow(self) -> None:
         """Moves the average; the weights of its mean add to one from the first update on, as in `adapter.ema`."""
         decay = self.recipe.decay
-        share = (1 - decay) / (1 - decay ** (self.step + 1))
+        share = (1 - decay) / (1 - decay ** (self.begun + self.step + 1))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.student.parameters()), share)
 
     def state_dict(self) -> dict[str, Any]:
         """Gives all that resuming needs."""
         networks = {name: network.state_dict() for name, network in self.trained.items()}
         optimizers = {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}
-        return {"step": self.step, "networks": networks, "optimizers": optimizers}
+        return {"begun": self.begun, "step": self.step, "networks": networks, "optimizers": optimizers}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes up a `state_dict`."""
-        self.step = state["step"]
+        self.begun, self.step = state["begun"], state["step"]
         for name, network in self.trained.items():
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
 
 
-def _optimizer(network: nn.Module, *, lr: float) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, *, lr: float, betas: tuple[float, float] = BETAS) -> torch.optim.Optimizer:
     parameters = list(network.parameters())
-    return torch.optim.AdamW(parameters, lr, betas=BETAS, weight_decay=0.0, fused=parameters[0].is_cuda)
+    return torch.optim.AdamW(parameters, lr, betas=betas, weight_decay=0.0, fused=parameters[0].is_cuda)
 
 
 def _descend(loss: Tensor, network: nn.Module, *, optimizer: torch.optim.Optimizer) -> Tensor:

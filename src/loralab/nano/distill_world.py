@@ -99,6 +99,10 @@ class World:
         raw = latents / self._vae.config.scaling_factor + self._vae.config.shift_factor
         return torch.cat([self._vae.decode(part).sample for part in raw.split(self.batch_size)]).clamp(-1, 1)
 
+    def kept(self, shown: Shown) -> Float[Tensor, " b 3 height width"]:
+        """Gives what the VAE keeps of true pictures, the best that any network on its latents can draw."""
+        return self.decode(self.encode(shown.pixels))
+
     @torch.no_grad()
     def sample(
         self, network: nn.Module, shown: Shown, *, sigmas: Float[Tensor, " n"], guidance_scale: float = 0.0
@@ -107,11 +111,11 @@ class World:
         parts = []
         for chosen in torch.arange(len(shown.noise)).split(self.batch_size):
             text = shown.text.rows(chosen)
-            guided = self._guided(network, text, guidance_scale=guidance_scale)
+            guided = self.guided(network, text, guidance_scale=guidance_scale)
             parts.append(euler(guided, shown.noise[chosen[0] : chosen[-1] + 1], sigmas.to(self.device)))
         return torch.cat(parts)
 
-    def _guided(self, network: nn.Module, text: Text, *, guidance_scale: float) -> Velocity:
+    def guided(self, network: nn.Module, text: Text, *, guidance_scale: float) -> Velocity:
         """A network's velocity under guidance, in Z-Image's convention."""
         empty = self.empty.repeated(len(text.lengths))
 
