@@ -113,6 +113,7 @@ def test_the_command_leaves_a_pipeline_with_the_bases_parts_and_says_whether_it_
     with pytest.raises(UserError, match="add --resume"):
         run(minutes=0.1, resume=False, validity=False, **settings)
 
+    assert not any("_name_or_path" in path.read_text("utf-8") for path in folder.rglob("*.json"))
     turbo, before = (ZImagePipeline.from_pretrained(each) for each in (folder, base))
     assert turbo.scheduler.config.shift == 3.0
     for name in ("vae", "text_encoder"):

@@ -11,6 +11,7 @@ from loralab.errors import UserError
 
 FOLDER = Path(__file__).parent / "klein"
 ZIMAGE = Path(__file__).parent / "zimage_base"
+TURBO = Path(__file__).parent / "zimage_turbo"
 
 
 def main() -> None:
@@ -93,7 +94,7 @@ def _add_distill(commands: Any) -> None:
     )
     distill.add_argument("--base", type=Path, default=ZIMAGE, help="the base's diffusers folder")
     distill.add_argument("--out", type=Path, required=True, help="folder of states and logs")
-    distill.add_argument("--folder", type=Path, required=True, help="Turbo's diffusers folder")
+    distill.add_argument("--folder", type=Path, default=TURBO, help="Turbo's diffusers folder")
     for name, default, purpose in (
         ("--minutes", 3.0, "of updates, earlier parts included; loading and compiling come on top"),
         ("--warm-minutes", 1.0, "before them, of the student on pairs of the base"),

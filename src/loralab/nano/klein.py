@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from loralab.files import atomic_write
 from loralab.nano.words import MAX_SEQUENCE_LENGTH, build_tokenizer
 
 TEXT_LAYERS = (1, 2, 4)
@@ -113,7 +115,7 @@ def export(out: Path, *, folder: Path) -> int:
 
 
 def replace_folder(pipeline: Any, folder: Path) -> int:
-    """Saves beside `folder`, then takes its place; returns the size in bytes."""
+    """Saves beside `folder`, then takes its place; returns the size in bytes. No file says where parts came from."""
     fresh, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -121,6 +123,9 @@ def replace_folder(pipeline: Any, folder: Path) -> int:
     files = [path for path in fresh.rglob("*") if path.is_file()]
     for path in files:
         path.chmod(0o644)
+        if path.suffix == ".json" and "_name_or_path" in (content := json.loads(path.read_text("utf-8"))):
+            del content["_name_or_path"]
+            atomic_write(path, json.dumps(content, indent=2) + "\n")
     if folder.exists():
         folder.rename(old)
     fresh.rename(folder)
