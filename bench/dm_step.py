@@ -72,6 +72,7 @@ def measured(case: argparse.Namespace) -> dict[str, Any]:
         for name, step in steps.items():
             row[name] = _timed(step, case, device)
             print(name, row[name], flush=True)
+        forward()  # compiles
         row["forward_s"] = _seconds(forward, device)
     row["dm_aware_over_naive"] = row["dm_aware"]["seconds"] / row["naive"]["seconds"]
     row["prior_bank_256_s"], row["pairs_bank_256_s"] = (256 * n * row["forward_s"] for n in (8, 30))
