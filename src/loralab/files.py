@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.resources
 import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+PACKAGE_PREFIX = "package://"
 
 
 @contextlib.contextmanager
@@ -36,6 +39,18 @@ def sha256_file(path: str | Path) -> str:
     """Hex SHA-256 of a file's content, read in pieces."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def package_path(location: str) -> Path | None:
+    """Gives the path behind `package://<package>/<path>`; None for any other location.
+
+    Raises:
+        ModuleNotFoundError: if there is no such package.
+    """
+    if not location.startswith(PACKAGE_PREFIX):
+        return None
+    package, _, inside = location.removeprefix(PACKAGE_PREFIX).partition("/")
+    return Path(str(importlib.resources.files(package))) / inside
 
 
 def cache_folder(name: str) -> Path:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra.utils import instantiate
+from safetensors import safe_open
 
+from loralab.cli.compose import composed_run
+from loralab.config import model_arguments
 from loralab.data.emoji.spec import EmojiSpec
 from loralab.evaluation.distribution import laplacian_energy
 from loralab.nano import score_zimage
 from loralab.nano.__main__ import TURBO, ZIMAGE
 from loralab.nano.zimage_draw import Twin, draw, load_twin
+from loralab.objectives.distribution.assistant import assistant_file
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +64,17 @@ def test_in_eight_unguided_steps_turbo_is_sharper_than_its_base(base: Twin, turb
     blurred, sharp = (laplacian_energy(draw(twin, captions, **sampling)).mean() for twin in (base, turbo))
 
     assert sharp > 1.1 * blurred
+
+
+def test_the_shipped_assistant_belongs_to_the_shipped_turbo():
+    config = composed_run(["model=nano_zimage_turbo"])
+    turbo = instantiate(model_arguments(config))
+
+    with safe_open(assistant_file(config.objective.assistant), "pt") as file:
+        metadata = file.metadata()
+
+    assert metadata["loralab.base_digest"] == turbo.identity().base_digest
+    assert metadata["loralab.checkpoint"] == config.model.checkpoint
 
 
 def test_the_twins_differ_in_nothing_but_transformer_and_schedule(base: Twin, turbo: Twin):

@@ -11,7 +11,6 @@ HF_HUB_OFFLINE is honoured. Only safetensors are ever read.
 from __future__ import annotations
 
 import functools
-import importlib.resources
 import json
 import re
 from collections.abc import Sequence
@@ -20,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from loralab.errors import UserError
+from loralab.files import package_path
 
-PACKAGE_PREFIX = "package://"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 SMALL_FILES = ("model_index.json", "*/config.json", "scheduler/*.json", "tokenizer/*")
 
@@ -120,10 +119,12 @@ class Checkpoint:
     @functools.cached_property
     def _folder(self) -> Path | None:
         """The local folder, or None for a hub id."""
-        if self.location.startswith(PACKAGE_PREFIX):
-            folder = self._package_folder()
-        else:
-            folder = Path(self.location).expanduser()
+        try:
+            folder = package_path(self.location) or Path(self.location).expanduser()
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"model.checkpoint={self.location}: there is no Python package {error.name}."
+            ) from error
         if folder.is_dir():
             return folder
         if HUB_ID.fullmatch(self.location):
@@ -132,15 +133,6 @@ class Checkpoint:
             f"model.checkpoint={self.location}: there is no such folder. Name a diffusers folder (with a"
             " model_index.json in it) or a hub id such as owner/name."
         )
-
-    def _package_folder(self) -> Path:
-        package, _, inside = self.location.removeprefix(PACKAGE_PREFIX).partition("/")
-        try:
-            return Path(str(importlib.resources.files(package))) / inside
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f"model.checkpoint={self.location}: there is no Python package {package}."
-            ) from error
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.root / name

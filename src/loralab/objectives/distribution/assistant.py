@@ -9,6 +9,7 @@ from pathlib import Path
 from loralab.adapter import AdapterMetadata
 from loralab.denoiser import ModelIdentity
 from loralab.errors import UserError
+from loralab.files import package_path
 
 HUB_ID = re.compile(
     r"(?P<repository>[\w.-]+/[\w.-]+)(?:/(?P<file>[\w./-]+\.safetensors))?(?:@(?P<revision>[\w./-]+))?"
@@ -18,12 +19,17 @@ log = logging.getLogger(__name__)
 
 
 def assistant_file(location: str) -> Path:
-    """Gives the file behind `objective.assistant`: a path, or `owner/name[/file.safetensors][@revision]` on the hub.
+    """Gives the file behind `objective.assistant`: a path, `package://<package>/<path>`, or a hub id.
+
+    A hub id is `owner/name[/file.safetensors][@revision]`.
 
     Raises:
         UserError: if there is none, or a repository holds several.
     """
-    path = Path(location).expanduser()
+    try:
+        path = package_path(location) or Path(location).expanduser()
+    except ModuleNotFoundError as error:
+        raise UserError(f"objective.assistant={location}: there is no Python package {error.name}") from error
     if path.exists():
         return path
     found = HUB_ID.fullmatch(location)
