@@ -1,0 +1,1 @@
+"""LTX-Video 2.3 (Lightricks): a transformer on tokens of video and audio, each with its own clock and positions."""
