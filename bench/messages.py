@@ -59,6 +59,7 @@ def main() -> None:
 
 def prepared(scratch: Path) -> Path:
     """Makes checkpoints, pictures good and bad, and files that are no adapters."""
+    from tests.data.video.files import cut, write_video
     from tests.tiny import save_klein, save_zimage
     from tests.training.runs import finished, save_pictures, tiny_config
 
@@ -75,6 +76,11 @@ def prepared(scratch: Path) -> Path:
     (bad / "small.txt").write_text("a dot")
     torch.save({}, scratch / "adapter.pt")
     (scratch / "torn.safetensors").write_bytes((scratch / "run" / "adapter.safetensors").read_bytes()[:5000])
+    whole = write_video(scratch / "whole.mp4", frames=60, sound="stereo", movflags="faststart")
+    cut(whole, share=0.6, to=write_video(scratch / "clips" / "cut.mp4"))
+    write_video(scratch / "clips" / "short.mp4", frames=9, sound="stereo")
+    write_video(scratch / "clips" / "silent.mp4", frames=33)
+    (scratch / "pairs.jsonl").write_text('{"video": "whole.mp4", "captoin": "x"}\n{"video": "gone.mp4"}\n')
     save_file({"something.lora_A.weight": torch.ones(4, 8)}, scratch / "foreign.safetensors")
     return scratch
 
@@ -192,7 +198,24 @@ def cases(scratch: Path) -> Iterator[Case]:
     foreign = f"adapter={scratch / 'foreign.safetensors'}"
     yield typed("an adapter that adapts nothing", (*draw, *klein[:2]), foreign, "model=flux2_klein4b")
     yield typed("an adapter of another family", draw, adapter, "model=zimage_base")
+    yield from _clips(scratch)
     yield typed("a size that the model cannot draw", (*draw, *klein[:2]), adapter, "height=100")
+
+
+def _clips(scratch: Path) -> Iterator[Case]:
+    """Yields mistakes in videos and in what is made of them."""
+
+    def clips(what: str, *arguments: str) -> Case:
+        return Case(what, ("-m", "loralab", "clips", *arguments), f"clips {' '.join(arguments)}")
+
+    folder, lines = str(scratch / "clips"), str(scratch / "pairs.jsonl")
+    yield clips("sizes that a video model cannot have", folder, "buckets=768x450x90;64x64")
+    yield clips("policies that do not exist", folder, "buckets=96x64x33", "fps=24", "audio=maybe")
+    yield clips(
+        "references that would be no whole latents", folder, "buckets=96x64x33", "reference_downscale=2"
+    )
+    yield clips("cut, short and silent videos", folder, "buckets=96x64x33")
+    yield clips("lines that name no clip", lines, "buckets=96x64x33")
 
 
 def _row(case: Case, scratch: Path) -> str:

@@ -86,14 +86,19 @@ def _entry(path: Path, line: Line, *, root: Path) -> Entry:
     return Entry(
         path=path,
         name=name.as_posix(),
-        caption=line.caption or _caption_beside(path),
+        caption=line.caption or caption_beside(path),
         mask_path=line.mask_path or next((mask for mask in masks if mask.is_file()), None),
         weight=line.weight,
         repeats=line.repeats,
     )
 
 
-def _caption_beside(path: Path) -> str | None:
+def caption_beside(path: Path) -> str | None:
+    """Gives the caption in the file beside a picture or video, None where there is none.
+
+    Raises:
+        UnusableError: there are two, or it is not UTF-8.
+    """
     files = [path.with_suffix(ending) for ending in CAPTION_ENDINGS if path.with_suffix(ending).is_file()]
     if len(files) > 1:
         raise UnusableError(f"has two captions, {files[0].name} and {files[1].name}; keep one")

@@ -46,18 +46,19 @@ def load_alpha(path: str | Path) -> Image.Image | None:
 
 def fit_to(picture: Image.Image, *, height: int, width: int) -> Float[Tensor, " 3 {height} {width}"]:
     """Gives pixels in [-1, 1]: the largest centred part of the right shape, resized once (Lanczos)."""
-    fitted = _fit(picture, height=height, width=width, filter=Image.Resampling.LANCZOS)
+    fitted = resized(picture, height=height, width=width, filter=Image.Resampling.LANCZOS)
     pixels = torch.from_numpy(np.array(fitted, dtype=np.uint8)).permute(2, 0, 1)
     return pixels.float() / 127.5 - 1.0
 
 
 def fit_mask(mask: Image.Image, *, height: int, width: int) -> Float[Tensor, " 1 {height} {width}"]:
     """Gives the mask in [0, 1] over the same part as `fit_to`, at the size of the latents (area average)."""
-    fitted = _fit(mask, height=height, width=width, filter=Image.Resampling.BOX)
+    fitted = resized(mask, height=height, width=width, filter=Image.Resampling.BOX)
     return torch.from_numpy(np.array(fitted, dtype=np.uint8))[None].float() / 255.0
 
 
-def _fit(picture: Image.Image, *, height: int, width: int, filter: Image.Resampling) -> Image.Image:
+def resized(picture: Image.Image, *, height: int, width: int, filter: Image.Resampling) -> Image.Image:
+    """Gives the largest centred part of the right shape, resized once."""
     scale = max(height / picture.height, width / picture.width)
     kept_width, kept_height = min(width / scale, picture.width), min(height / scale, picture.height)
     left, top = (picture.width - kept_width) / 2, (picture.height - kept_height) / 2
