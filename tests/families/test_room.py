@@ -1,4 +1,4 @@
-"""Where the VAE finds too little memory beside the transformer, the transformer makes room and comes back."""
+"""Where the VAE finds too little memory, the transformer makes room and comes back; where that is no help, tiles do."""
 
 from __future__ import annotations
 
@@ -84,23 +84,47 @@ def test_the_log_says_so_once(denoiser: Denoiser, crowd: Crowd, caplog: pytest.L
 
 def test_memory_that_does_not_suffice_even_so_is_an_error(denoiser: Denoiser, crowd: Crowd) -> None:
     latents = torch.randn(1, *denoiser.latents_shape(height=64, width=64))
-    crowd.failures = 2
+    crowd.failures = 2 + len(room.TILES)
 
     with pytest.raises(torch.OutOfMemoryError, match="no memory for this picture"):
         denoiser.decode_latents(latents)
 
 
-def test_a_transformer_whose_blocks_are_swapped_stays_where_it_is(denoiser: Denoiser) -> None:
-    denoiser.place(Placement(CPU, torch.float32, offload_blocks=0.5))
-    crowd = Crowd(denoiser)
-    crowd.failures = 1
-    handle = register_module_forward_pre_hook(crowd)
+def test_a_picture_is_encoded_whole_or_not_at_all(denoiser: Denoiser, crowd: Crowd) -> None:
+    crowd.failures = 2
 
-    with pytest.raises(torch.OutOfMemoryError):
-        denoiser.decode_latents(torch.randn(1, *denoiser.latents_shape(height=64, width=64)))
+    with pytest.raises(torch.OutOfMemoryError, match="no memory for this picture"):
+        denoiser.encode_pixels(torch.zeros(1, 3, 64, 64))
 
+
+@pytest.mark.parametrize(("too_large", "num_tiles"), [(576, 4), (512, 9)])
+def test_where_a_whole_picture_does_not_fit_tiles_give_nearly_the_same_one(
+    denoiser: Denoiser, too_large: int, num_tiles: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = torch.Generator().manual_seed(0)
+    latents = torch.randn(1, *denoiser.latents_shape(height=576, width=576), generator=source)
+    latents = torch.cat([latents, latents.flip(-1)])
+    whole = denoiser.decode_latents(latents)
+    sides: list[int] = []
+
+    def limited(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if type(module).__name__ == "Decoder":
+            sides.append(8 * inputs[0].shape[-1])
+            if sides[-1] >= too_large:
+                raise torch.OutOfMemoryError
+
+    room._say_once.cache_clear()
+    handle = register_module_forward_pre_hook(limited)
+    with caplog.at_level(logging.INFO, logger="loralab.families.shared.room"):
+        tiled = denoiser.decode_latents(latents)
     handle.remove()
-    assert crowd.places == []
+
+    assert tiled.shape == whole.shape and not torch.equal(tiled, whole)
+    assert (tiled - whole).square().mean().sqrt() < 0.25 * whole.std()
+    side = max(side for side in sides if side < too_large)
+    assert len([each for each in sides if each < too_large]) == 2 * num_tiles
+    assert f"tiles of {side} pixels" in caplog.records[-1].message
+    assert torch.equal(denoiser.decode_latents(latents), whole)
 
 
 def test_without_a_transformer_there_is_nothing_to_move(tiny_klein_folder: Path) -> None:
@@ -118,12 +142,12 @@ def test_without_a_transformer_there_is_nothing_to_move(tiny_klein_folder: Path)
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("kind", [None, "int8"])
+@pytest.mark.parametrize(("kind", "swapped"), [(None, 0.0), ("int8", 0.0), ("int8", 0.5)])
 def test_on_a_gpu_the_transformer_is_away_for_the_picture_and_back_after_it(
-    tmp_path: Path, kind: str | None
+    tmp_path: Path, kind: str | None, swapped: float
 ) -> None:
     denoiser = Flux2Klein(name="tiny", checkpoint=str(save_klein(tmp_path / "klein")), sampling=SAMPLING)
-    denoiser.place(Placement(torch.device("cuda"), torch.bfloat16, kind=kind))
+    denoiser.place(Placement(torch.device("cuda"), torch.bfloat16, kind=kind, offload_blocks=swapped))
     latents, crowd = torch.randn(2, 16, 4, 4), Crowd(denoiser)
     before = {name: tensor.clone() for name, tensor in denoiser.transformer.state_dict().items()}
     handle = register_module_forward_pre_hook(crowd)
@@ -136,4 +160,8 @@ def test_on_a_gpu_the_transformer_is_away_for_the_picture_and_back_after_it(
     assert crowd.places == ["cuda", "cuda", "cpu", "cpu"]
     assert torch.equal(again, pictures)
     after = denoiser.transformer.state_dict()
-    assert all(after[name].is_cuda and torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert {name: tensor.device for name, tensor in after.items()} == {
+        name: tensor.device for name, tensor in before.items()
+    }
+    assert any(tensor.is_cuda for tensor in after.values())
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())

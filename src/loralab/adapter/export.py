@@ -15,7 +15,7 @@ The same adapter and metadata give the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -40,6 +40,8 @@ def export_adapter(
     prefix: str,
     metadata: AdapterMetadata,
     state: Mapping[str, Tensor] | None = None,
+    rename: Callable[[str], str] = str,
+    header: Mapping[str, str] | None = None,
 ) -> Path:
     """Writes the adapter as one safetensors file, atomically, and returns its path.
 
@@ -49,20 +51,24 @@ def export_adapter(
         prefix: what other tools expect before the module names (a Denoiser's `export_prefix`).
         metadata: what the file shall say about itself.
         state: tensors to write instead of the adapter's own, for example an average.
+        rename: gives other tools' key for ours, without the prefix, where they call layers something else.
+        header: entries for other tools, beside our own.
 
     Raises:
         UserError: if the adapter holds NaN or infinity, or changed nothing; no file is written then.
     """
     if state is not None:
         with with_state(transformer, state):
-            return export_adapter(transformer, path, prefix=prefix, metadata=metadata)
+            return export_adapter(
+                transformer, path, prefix=prefix, metadata=metadata, rename=rename, header=header
+            )
     if not all_finite(transformer):
         raise UserError(
             f"{path} is not written: the adapter holds NaN or infinity. Use the last good snapshot."
         )
     require_change(update_norms(transformer))
-    tensors = {prefix + key: tensor for key, tensor in baked_state(transformer).items()}
-    return atomic_write(path, _serialised(tensors, _header(transformer, metadata)))
+    tensors = {prefix + rename(key): tensor for key, tensor in baked_state(transformer).items()}
+    return atomic_write(path, _serialised(tensors, dict(header or {}) | _header(transformer, metadata)))
 
 
 def baked_state(transformer: nn.Module) -> dict[str, Tensor]:

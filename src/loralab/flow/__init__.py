@@ -4,6 +4,7 @@ from loralab.flow.few_step import Rollout, few_step_sigmas, rollout
 from loralab.flow.noise import seeded_noise, seeded_uniform
 from loralab.flow.path import clean_estimate, expand, interpolate, target_velocity
 from loralab.flow.shift import ConstantShift, Shift, TokenShift, shift_sigma
+from loralab.flow.shifted_logit_normal import ShiftedLogitNormal
 from loralab.flow.sigmas import LogitNormal, Shifted, SigmaSampler, Uniform
 from loralab.flow.solver import euler
 
@@ -13,6 +14,7 @@ __all__ = [
     "Rollout",
     "Shift",
     "Shifted",
+    "ShiftedLogitNormal",
     "SigmaSampler",
     "TokenShift",
     "Uniform",

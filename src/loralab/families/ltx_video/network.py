@@ -1,0 +1,158 @@
+"""One call of LTX-Video's transformer: from noisy tokens of video and audio to their velocities.
+
+    velocity = noise - data,    timestep = 1000 sigma, for each token
+
+A modality is generated, frozen (given as it is; it is attended to and nothing is predicted) or absent. Tokens that are
+given, which are a frozen modality's, conditioned ones and references, are clean and told 0. References stand before
+the target, as in the vendor's trainer; where they stand does not matter, since attention knows positions only.
+
+Beside the tokens, the network is told each modality's sigma (0 if it is frozen), which modulates its prompt and opens
+the other modality's gate. Its forward pass insists on both modalities: an absent one is one token of zeros, and the
+attention between the modalities is off, which makes the answer exactly that of the vendor's network without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, cast
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from loralab.families.ltx_video.modulation import own_timesteps
+
+Role = Literal["generate", "frozen"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Clean tokens beside a target, such as a control video (IC-LoRA).
+
+    Attributes:
+        tokens: packed latents; several references one after the other.
+        bounds: where they lie on the target's axes (`positions.reference_bounds`).
+    """
+
+    tokens: Float[Tensor, " b m d"]
+    bounds: Float[Tensor, " b axes m 2"]
+
+
+@dataclass(frozen=True)
+class Modality:
+    """Video or audio, as it is given to the network; `absent` is None in its place.
+
+    Attributes:
+        tokens: noisy latents, packed; clean where `conditioned`, and everywhere if frozen.
+        bounds: where each token lies (`positions`): seconds, and for video pixels.
+        prompt_embeds: what the text connectors make of the prompt for this modality.
+        sigma: noise level of each sample; None if the modality is frozen.
+        conditioned: which tokens are clean, such as those of a first frame; None for no token.
+        reference: tokens to attend to beside these.
+    """
+
+    tokens: Float[Tensor, " b n d"]
+    bounds: Float[Tensor, " b axes n 2"]
+    prompt_embeds: Float[Tensor, " b l width"]
+    sigma: Float[Tensor, " b"] | None = None
+    conditioned: Bool[Tensor, " b n"] | None = None
+    reference: Reference | None = None
+
+    def __post_init__(self) -> None:
+        if self.sigma is None and self.conditioned is not None:
+            raise ValueError(
+                "a frozen modality is clean everywhere; conditioned tokens are for a generated one"
+            )
+
+    @property
+    def role(self) -> Role:
+        """What the network is to do with it."""
+        return "frozen" if self.sigma is None else "generate"
+
+
+class Velocities(NamedTuple):
+    """noise - data of the target tokens of what is generated, in fp32; means nothing where they are conditioned."""
+
+    video: Float[Tensor, " b n d"] | None
+    audio: Float[Tensor, " b t d_audio"] | None
+
+
+class _Told(NamedTuple):
+    """A modality in the network's own terms, references first."""
+
+    tokens: Tensor
+    bounds: Tensor
+    prompt_embeds: Tensor
+    timestep: Tensor
+    sigma: Tensor
+
+
+def predict(
+    transformer: nn.Module, *, video: Modality | None = None, audio: Modality | None = None
+) -> Velocities:
+    """Predicts the velocities of what is generated, differentiable with respect to an adapter.
+
+    Args:
+        transformer: diffusers' `LTX2VideoTransformer3DModel` of LTX-2.3; under autocast if its weights are not fp32.
+        video: None if it is absent.
+        audio: None if it is absent: no layer of the audio branch then has any effect.
+
+    Raises:
+        ValueError: if neither is generated.
+    """
+    if not any(modality and modality.role == "generate" for modality in (video, audio)):
+        raise ValueError("nothing to predict: video or audio must be generated")
+    config = cast(Any, transformer).config
+    scale = float(config.timestep_scale_multiplier)
+    widths = config.in_channels, config.cross_attention_dim
+    audio_widths = config.audio_in_channels, config.audio_cross_attention_dim
+    seen = _told(video, scale) if video else _stand_in(cast(Modality, audio), *widths, axes=3)
+    heard = _told(audio, scale) if audio else _stand_in(cast(Modality, video), *audio_widths, axes=1)
+    with own_timesteps(transformer):
+        answers = transformer(
+            hidden_states=seen.tokens,
+            audio_hidden_states=heard.tokens,
+            encoder_hidden_states=seen.prompt_embeds,
+            audio_encoder_hidden_states=heard.prompt_embeds,
+            timestep=seen.timestep,
+            audio_timestep=heard.timestep,
+            sigma=seen.sigma,
+            audio_sigma=heard.sigma,
+            video_coords=seen.bounds,
+            audio_coords=heard.bounds,
+            isolate_modalities=video is None or audio is None,
+            use_cross_timestep=True,
+            return_dict=False,
+        )
+    return Velocities(*(_target(*pair) for pair in zip(answers, (video, audio), strict=True)))
+
+
+def _told(modality: Modality, scale: float) -> _Told:
+    """Joins references and target. Where every token has its sample's timestep, it is told once for each sample."""
+    tokens, bounds, reference = modality.tokens.float(), modality.bounds, modality.reference
+    sigma = tokens.new_zeros(len(tokens)) if modality.sigma is None else modality.sigma.float()
+    timestep = sigma
+    if modality.role == "generate" and (reference or modality.conditioned is not None):
+        timestep = sigma[:, None].expand(tokens.shape[:2])
+        if modality.conditioned is not None:
+            timestep = timestep.masked_fill(modality.conditioned, 0)
+    if reference:
+        tokens = torch.cat([reference.tokens.float(), tokens], dim=1)
+        bounds = torch.cat([reference.bounds, bounds], dim=2)
+        if timestep.ndim > 1:
+            timestep = torch.cat([timestep.new_zeros(reference.tokens.shape[:2]), timestep], dim=1)
+    return _Told(tokens, bounds, modality.prompt_embeds, scale * timestep, scale * sigma)
+
+
+def _stand_in(other: Modality, channels: int, prompt_width: int, *, axes: int) -> _Told:
+    """Gives one token in place of a modality that is absent beside `other`."""
+    size, zeros = len(other.tokens), other.bounds.new_zeros
+    prompt = other.prompt_embeds.new_zeros(size, 1, prompt_width)
+    return _Told(zeros(size, 1, channels), zeros(size, axes, 1, 2), prompt, zeros(size), zeros(size))
+
+
+def _target(answer: Tensor, modality: Modality | None) -> Tensor | None:
+    """Leaves the reference's tokens out, and everything of a modality that is not generated."""
+    if modality is None or modality.role == "frozen":
+        return None
+    return answer[:, -modality.tokens.shape[1] :].float()
