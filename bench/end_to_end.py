@@ -24,13 +24,17 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
+PLAIN = [
+    "objective=flow_matching",
+    "allow_dedistill=true",
+]  # the step alone: an assistant would be no file here
 INT8 = ["memory=int8"]
 SMALL = ["memory=int8", "memory.offload_activations=true", "memory.offload_blocks=1.0"]
 CASES: dict[str, tuple[str, float, list[str]]] = {
     "klein9b_14": ("flux2_klein9b", 14.0, INT8),
     "klein9b_8": ("flux2_klein9b", 8.0, SMALL),
-    "turbo_16": ("zimage_turbo", 16.0, INT8),
-    "turbo_8": ("zimage_turbo", 8.0, [*SMALL[:2], "memory.offload_blocks=0.5"]),
+    "turbo_16": ("zimage_turbo", 16.0, [*PLAIN, *INT8]),
+    "turbo_8": ("zimage_turbo", 8.0, [*PLAIN, *SMALL[:2], "memory.offload_blocks=0.5"]),
 }
 
 
@@ -78,7 +82,7 @@ def _started(name: str, scratch: Path, arguments: argparse.Namespace) -> subproc
         f"steps={arguments.steps}", "adapter.targets=attention", "run.log_every=2", "logger=none",
         f"cache_root={scratch / 'cache' / name}", f"hydra.run.dir={scratch / name}", "evaluation.style=null",
         "evaluation.previews.num_prompts=1", "evaluation.drawing.num_steps=2", f"evaluation.drawing.height={side}",
-        f"evaluation.drawing.width={side}", *memory,
+        f"evaluation.drawing.width={side}", f"model.sampling.height={side}", f"model.sampling.width={side}", *memory,
     ]  # fmt: skip
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -9,8 +9,14 @@ NAMES = {"flux2_klein4b": "Klein 4B", "flux2_klein9b": "Klein 9B", "zimage_turbo
 USEFUL = "useful share"
 
 
+def by_card(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Gives the rows of each card, in the order in which cards first appear; those that failed name none."""
+    cards = dict.fromkeys(row["device"] for row in rows if "device" in row)
+    return {card: [row for row in rows if row.get("device") == card] for card in cards}
+
+
 def references(rows: list[dict[str, Any]]) -> dict[tuple[str, int, int], dict[str, Any]]:
-    """Gives the reference of each model, resolution and batch."""
+    """Gives the reference of each model, resolution and batch; of one card's rows."""
     return {
         (row["model"], row["resolution"], row["batch"]): row
         for row in rows
@@ -30,13 +36,20 @@ def flops(row: dict[str, Any]) -> float:
 
 
 def main_table(rows: list[dict[str, Any]]) -> str:
-    """Gives the table at 1024x1024, batch 1."""
+    """Gives the table at 1024x1024, batch 1, of one card's rows."""
     return _table([row for row in rows if row["resolution"] == 1024 and row["batch"] == 1], rows)
 
 
 def other_table(rows: list[dict[str, Any]]) -> str:
-    """Gives the table of the other sizes."""
+    """Gives the table of the other sizes, of one card's rows."""
     return _table([row for row in rows if row["resolution"] != 1024 or row["batch"] != 1], rows)
+
+
+def tables(rows: list[dict[str, Any]]) -> str:
+    """Gives the tables of every card: a row is compared with the reference of its own card or with none."""
+    return "\n\n".join(
+        f"{card}\n\n{main_table(own)}\n\n{other_table(own)}" for card, own in by_card(rows).items()
+    )
 
 
 def _table(chosen: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
@@ -67,10 +80,11 @@ def _table(chosen: list[dict[str, Any]], rows: list[dict[str, Any]]) -> str:
 
 
 def draw_pareto(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draws time against memory at 1024x1024, batch 1, one panel for each model."""
+    """Draws time against memory of the first card at 1024x1024, batch 1, one panel for each model."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    card, rows = next(iter(by_card(rows).items()))
     labels = list(dict.fromkeys(row["label"] for row in rows))
     handles: dict[str, Any] = {}
     figure = Figure(figsize=(12, 4.8), layout="constrained")
@@ -92,5 +106,5 @@ def draw_pareto(rows: list[dict[str, Any]], path: Path) -> None:
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("ms per step")
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False)
-    figure.suptitle(f"One step at 1024x1024, batch 1, {rows[0].get('device', '')}")
+    figure.suptitle(f"One step at 1024x1024, batch 1, {card}")
     figure.savefig(path, dpi=130)

@@ -53,6 +53,21 @@ def test_coefficients_are_found_again_a_little_above_what_was_measured() -> None
     assert found["ways"]["flux2_klein/compiled/exact"]["num_cases"]["selective"] == 0
 
 
+def test_another_cards_cases_are_in_a_table_of_their_own_and_fit_nothing() -> None:
+    shipped = json.loads(COEFFICIENTS.read_text())
+    rows = _rows(shipped)
+    others = [row | {"device": "NVIDIA H200", "ms": 2 * row["ms"], "peak_gib": 1.0} for row in rows]
+
+    text = table([*rows, *others[:1]], from_json(shipped))
+
+    assert refitted([*rows, *others], shipped) == refitted(rows, shipped) != refitted(others, shipped)
+    assert [line for line in text.splitlines() if line.startswith("NVIDIA")] == [
+        "NVIDIA H100 80GB HBM3:",
+        "NVIDIA H200:",
+    ]
+    assert "12 of 12 within" in text and "0 of 1 within" in text
+
+
 def test_the_hosts_time_is_found_where_the_device_waited_for_it() -> None:
     shipped = json.loads(COEFFICIENTS.read_text())
     true = copy.deepcopy(shipped) | {"host": {"compiled": 5000.0, "eager": 0.0}}

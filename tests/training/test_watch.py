@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +11,8 @@ import lightning
 import pytest
 import torch
 from PIL import Image
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils.data import DataLoader
 
 from loralab.adapter import LoraSpec, adapter_state, inject
@@ -115,6 +120,37 @@ def test_a_look_logs_all_signals_and_keeps_few_steps_beside_many(turbo: ZImage, 
     with Image.open(tmp_path / "watch" / "step_000004.png") as picture:
         assert picture.width > 3 * 192
     assert json.loads(json.dumps(watch.summary()))["readings"]["4"]["x0/hf"] == lines[-1]["x0/hf"]
+
+
+def test_all_that_is_drawn_is_measured_apart_from_steps_and_the_log_says_what_it_took(
+    turbo: ZImage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    inside, decoded = [False], []
+
+    @contextlib.contextmanager
+    def measured() -> Iterator[None]:
+        inside[0] = True
+        yield
+        inside[0] = False
+
+    def note(module: nn.Module, inputs: object) -> None:
+        if type(module).__name__ == "Decoder":
+            decoded.append(inside[0])
+
+    watch = FewStepWatch(turbo, settings=SETTINGS, prompts=watched(), folder=tmp_path, measured=measured)
+    handle = register_module_forward_pre_hook(note)
+
+    with caplog.at_level(logging.INFO, logger="loralab.training.watch"):
+        trained(turbo, tmp_path, watch)
+
+    handle.remove()
+    assert len(decoded) == 5 * len(watched().prompts.texts) and all(decoded)
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+    assert f"{len(watched().prompts.texts)} pictures of 64x64 drawn in" in said[0]
+    assert [line.partition(" in ")[0] for line in said[1:]] == [
+        "watch: looked at step 2",
+        "watch: looked at step 4",
+    ]
 
 
 def test_a_student_that_has_learned_nothing_is_the_untouched_checkpoint(

@@ -36,8 +36,8 @@ class Decision:
     placement: Placement
     train_peak_gib: float | None = None
 
-    def summary(self, *, measured_gib: float | None) -> dict[str, Any]:
-        """Gives what result.json says about memory."""
+    def summary(self, *, measured_gib: float | None, watch_gib: float | None = None) -> dict[str, Any]:
+        """Gives what result.json says about memory: the peaks of training, and of what was drawn meanwhile."""
         placement = self.placement
         return {
             "precision": placement.kind or str(placement.dtype).removeprefix("torch."),
@@ -53,6 +53,7 @@ class Decision:
             if self.train_peak_gib is None
             else round(self.train_peak_gib, 3),
             "measured_train_peak_gib": measured_gib,
+            "measured_watch_peak_gib": watch_gib,
         }
 
 

@@ -24,7 +24,7 @@ from loralab.objectives import Planned
 from loralab.planning import decided
 from loralab.quiet import quiet_libraries
 from loralab.report import record_environment, write_run_page
-from loralab.run.training import Encoded, trained
+from loralab.run.training import WATCH, Encoded, trained
 from loralab.study import Worker, attach
 from loralab.training.folder import RunFolder
 from loralab.training.meter import Meter
@@ -85,11 +85,12 @@ def _ran(
                 folder=folder,
                 worker=worker,
                 placement=decision.placement,
+                meter=meter,
             )
         with meter.stage("evaluate"):
             is_whole = training["status"] == "finished"
             scores = _evaluated(experiment, encoded=encoded.dataset, folder=folder) if is_whole else {}
-        memory = decision.summary(measured_gib=meter.stages["train"]["peak_memory_gib"])
+        memory = decision.summary(measured_gib=meter.peaks_gib["train"], watch_gib=meter.peaks_gib.get(WATCH))
         if memory["compile"]:
             num_shapes = len(encoded.dataset.latents_shapes())
             log.info(

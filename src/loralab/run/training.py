@@ -27,6 +27,7 @@ from loralab.study import Worker
 from loralab.training.density import draw_density
 from loralab.training.folder import RunFolder
 from loralab.training.interrupt import Interrupt
+from loralab.training.meter import Meter
 from loralab.training.progress import Progress
 from loralab.training.pruning import Pruning
 from loralab.training.randomness import Randomness
@@ -37,6 +38,8 @@ from loralab.training.validation import Validation
 from loralab.training.watch import FewStepWatch, WatchedTexts
 
 log = logging.getLogger("loralab")
+WATCH = "watch"
+"""The part of training whose memory is measured apart: the planner predicts steps."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def trained(
     folder: RunFolder,
     worker: Worker | None,
     placement: Placement,
+    meter: Meter,
 ) -> dict[str, Any]:
     """Trains the adapter and leaves its file; gives the training's part of the result."""
     denoiser, dataset = experiment.denoiser, encoded.dataset
@@ -67,7 +71,7 @@ def trained(
     ema = Ema(config.ema_decay) if config.ema_decay else None
     snapshots, validation = _snapshots(config, experiment, folder, ema=ema), _validation(config, encoded)
     pruning = Pruning(validation, report=worker.report if worker else None)
-    watch = _watch(config, experiment, module, encoded=encoded, folder=folder, ema=ema)
+    watch = _watch(config, experiment, module, encoded=encoded, folder=folder, ema=ema, meter=meter)
     interrupt, accumulate = Interrupt(), config.batch_size // config.micro_batch_size
     by_itself = module.automatic_optimization  # else it accumulates and clips, and Lightning may not
     trainer = build_trainer(
@@ -189,6 +193,7 @@ def _watch(
     encoded: Encoded,
     folder: RunFolder,
     ema: Ema | None,
+    meter: Meter,
 ) -> list[FewStepWatch]:
     """Gives what looks at the few steps of a distilled checkpoint; nothing for others."""
     if not encoded.watched.texts:
@@ -204,6 +209,7 @@ def _watch(
         readings=module.readings,
         ema=ema,
         judged_from=module.judged_from,
+        measured=partial(meter.apart, WATCH),
     )
     return [watch]
 

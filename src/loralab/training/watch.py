@@ -58,6 +58,7 @@ class FewStepWatch(lightning.Callback):
         readings: Callable[[], Mapping[str, float]] = dict,
         ema: Ema | None = None,
         judged_from: int = 0,
+        measured: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         """Draws nothing before training starts.
 
@@ -72,6 +73,7 @@ class FewStepWatch(lightning.Callback):
             readings: gives the objective's newest `dm/rel_gap` and `dm/cos`, where it has them.
             ema: the average that is exported instead of the student, where there is one.
             judged_from: the step after which rules hold; before it a stage goes on that is mended by the next one.
+            measured: entered while it looks, so that its memory is told from that of training steps.
         """
         self._denoiser, self._settings, self._prompts = denoiser, settings, prompts
         self._folder, self._batches = folder / "watch", tuple(batches)
@@ -79,7 +81,7 @@ class FewStepWatch(lightning.Callback):
         self._looked = -1
         self._untouched: tuple[Latents, torch.Tensor | None] | None = None
         self._optimum: tuple[float, float] | None = None
-        self._judged_from = judged_from
+        self._judged_from, self._measured = judged_from, measured
         self.history: list[Reading] = []
         self.metrics: dict[int, Metrics] = {}
         self.alarms: list[Alarm] = []
@@ -89,11 +91,14 @@ class FewStepWatch(lightning.Callback):
         """Draws what the untouched checkpoint draws."""
         if not self._settings.every:
             return
-        transformer = self._denoiser.transformer
-        with disabled(transformer):
-            few = looks.drawn_latents(self._denoiser, self._prompts, num_steps=self._num_steps)
-        self._untouched = (few, self._decoded(few))
+        started = time.perf_counter()
+        with self._measured():
+            with disabled(self._denoiser.transformer):
+                few = looks.drawn_latents(self._denoiser, self._prompts, num_steps=self._num_steps)
+            (pictures,) = self._decoded(few)
+        self._untouched = (few, pictures)
         self._looked = trainer.global_step
+        self._say(trainer.max_steps, seconds=time.perf_counter() - started)
 
     def on_train_batch_end(
         self,
@@ -108,7 +113,7 @@ class FewStepWatch(lightning.Callback):
         if not every or step == self._looked or (step % every and step != trainer.max_steps):
             return
         self._looked = step
-        with self._as_used(trainer):
+        with self._measured(), self._as_used(trainer):
             self.look(trainer, step)
 
     def look(self, trainer: lightning.Trainer, step: int) -> None:
@@ -123,6 +128,7 @@ class FewStepWatch(lightning.Callback):
             metrics = self._compared(few, many)
         metrics |= self._excess() | self._of_weights() | self._kept(trainer, step, few=few, many=many)
         metrics["watch/seconds"] = time.perf_counter() - started
+        log.info("watch: looked at step %d in %.1f s", step, metrics["watch/seconds"])
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=step)
         self.metrics[step] = metrics
@@ -154,6 +160,16 @@ class FewStepWatch(lightning.Callback):
     @property
     def _num_steps(self) -> int:
         return self._denoiser.sampling.num_steps
+
+    def _say(self, max_steps: int, *, seconds: float) -> None:
+        """Tells what a look draws and how long the checkpoint's own few steps took: time that no step is trained in."""
+        settings, sampling = self._settings, self._denoiser.sampling
+        log.info(
+            "watch: %d pictures of %dx%d drawn in %d steps (%.1f s); every %d of %d training steps they are drawn in %d"
+            " and in %d steps (watch.every, watch.long_steps)",
+            len(self._prompts.prompts.texts), sampling.width, sampling.height, self._num_steps, seconds,
+            settings.every, max_steps, self._num_steps, settings.long_steps,
+        )  # fmt: skip
 
     @contextlib.contextmanager
     def _as_used(self, trainer: lightning.Trainer) -> Iterator[None]:
@@ -204,7 +220,7 @@ class FewStepWatch(lightning.Callback):
     def _kept(self, trainer: lightning.Trainer, step: int, *, few: Latents, many: Latents) -> Metrics:
         """Keeps the pictures, few steps beside many; gives their sharpness in pixels."""
         assert self._untouched is not None
-        before, after, longer = self._untouched[1], self._decoded(few), self._decoded(many)
+        before, (after, longer) = self._untouched[1], self._decoded(few, many)
         if before is None or after is None or longer is None:
             return {}
         columns = {"untouched": before, f"{self._num_steps} steps": after}
@@ -215,12 +231,12 @@ class FewStepWatch(lightning.Callback):
             log_picture(trainer.loggers, name="watch/pictures", path=path, step=step)
         return {"retain/sharpness": sharpness(after, reference=before)}
 
-    def _decoded(self, latents: Latents) -> torch.Tensor | None:
+    def _decoded(self, *latents: Latents) -> list[torch.Tensor | None]:
         if not self._settings.pictures:
-            return None
-        pixels = self._denoiser.decode_latents(latents).clamp(-1, 1)
+            return [None] * len(latents)
+        pictures = [self._denoiser.decode_latents(each).clamp(-1, 1) for each in latents]
         self._denoiser.release("vae")
-        return pixels
+        return list(pictures)
 
     def _judge(self, trainer: lightning.Trainer, step: int, metrics: Mapping[str, float]) -> None:
         if step <= self._judged_from:

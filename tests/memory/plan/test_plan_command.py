@@ -125,4 +125,4 @@ def test_a_run_writes_down_how_its_base_was_held(tiny_klein_folder: Path, tmp_pa
 
     assert memory["precision"] == "float32" and memory["checkpointing"] == "none"
     assert memory["predicted_train_peak_gib"] is None
-    assert memory["measured_train_peak_gib"] > 0
+    assert memory["measured_train_peak_gib"] > 0 and memory["measured_watch_peak_gib"] is None

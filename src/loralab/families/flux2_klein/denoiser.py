@@ -129,13 +129,11 @@ class Flux2Klein(Denoiser):
 
     def encode_pixels(self, pixels: Float[Tensor, " b 3 height width"]) -> Float[Tensor, " b c h w"]:
         """Encodes pictures one by one, so that latents do not depend on the batch."""
-        vae = self._components.get("vae")
-        return self._components.each(functools.partial(klein.encode_picture, vae), pixels)
+        return self._components.each(klein.encode_picture, pixels)
 
     def decode_latents(self, latents: Float[Tensor, " b c h w"]) -> Float[Tensor, " b 3 height width"]:
-        """Decodes pictures one by one."""
-        vae = self._components.get("vae")
-        return self._components.each(functools.partial(klein.decode_picture, vae), latents)
+        """Decodes pictures one by one, in tiles where the memory does not suffice for a whole one."""
+        return self._components.each(klein.decode_picture, latents, tiled=True)
 
     @property
     def size_multiple(self) -> int:

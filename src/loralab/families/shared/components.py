@@ -139,11 +139,24 @@ class Components:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def each(self, function: Callable[[Tensor], Tensor], items: Iterable[Tensor]) -> Tensor:
-        """Stacks what the VAE makes of each item, if need be with the transformer in main memory meanwhile."""
-        swapped = self.placement.offload_blocks > 0  # then little of it is on the device, and bound to it
-        transformer = None if swapped else {**self._held, **self._loaded}.get("transformer")
-        return each(function, items, beside=transformer, device=self.device)
+    def each(
+        self, function: Callable[[Any, Tensor], Tensor], items: Iterable[Tensor], *, tiled: bool = False
+    ) -> Tensor:
+        """Stacks what a function makes of the VAE and each item, if need be with the transformer in main memory.
+
+        Args:
+            function: encodes or decodes one picture.
+            items: its inputs.
+            tiled: lets the VAE decode in tiles where even that does not suffice.
+        """
+        vae = self.get("vae")
+        return each(
+            functools.partial(function, vae),
+            items,
+            beside={**self._held, **self._loaded}.get("transformer"),
+            decoder=vae if tiled else None,
+            device=self.device,
+        )
 
     def holding(self, component: Component, network: nn.Module) -> Components:
         """Gives a copy in which `network` stands for a component; nothing that is loaded is shared."""

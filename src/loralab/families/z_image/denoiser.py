@@ -9,7 +9,6 @@ Each sequence is padded to a multiple of 32 inside the network with learned toke
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -123,13 +122,11 @@ class ZImage(Denoiser):
 
     def encode_pixels(self, pixels: Float[Tensor, " b 3 height width"]) -> Float[Tensor, " b c h w"]:
         """Encodes pictures one by one, so that latents do not depend on the batch."""
-        vae = self._components.get("vae")
-        return self._components.each(functools.partial(zimage.encode_picture, vae), pixels)
+        return self._components.each(zimage.encode_picture, pixels)
 
     def decode_latents(self, latents: Float[Tensor, " b c h w"]) -> Float[Tensor, " b 3 height width"]:
-        """Decodes pictures one by one."""
-        vae = self._components.get("vae")
-        return self._components.each(functools.partial(zimage.decode_picture, vae), latents)
+        """Decodes pictures one by one, in tiles where the memory does not suffice for a whole one."""
+        return self._components.each(zimage.decode_picture, latents, tiled=True)
 
     @property
     def size_multiple(self) -> int:

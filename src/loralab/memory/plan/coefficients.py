@@ -44,7 +44,8 @@ class Measured:
         source: command, card and date.
         constant: bytes that every step has besides (workspaces of libraries, embeddings, the loss).
         encode: fp32 copies of the VAE's first level that are alive when a picture is encoded.
-        decode: of its second level, at full resolution, when one is decoded.
+        decode: of its second level, at full resolution, when one is decoded, with cuDNN's workspace, which is larger
+            where there is room.
         efficiency: share of a card's rates that is reached: bf16, int8, fp8, attention_forward, attention_backward,
             bandwidth and pcie; overlap is the share of copies that is hidden behind computing.
         host: microseconds in which the host starts a block's kernels, forwards and backwards, compiled or eager; a step

@@ -2,7 +2,8 @@
 
 Prompts are encoded first, then pictures, one at a time; each encoder is freed before the next stage. Training begins
 with the weights' arrival. Previews are drawn without gradients, by the trained adapter and by the one from its file,
-and decoded beside the transformer, which leaves the card meanwhile where the memory does not suffice.
+and decoded beside the transformer, which leaves the card meanwhile where the memory does not suffice. Decoding in
+tiles, which changes pictures a little, is never planned for.
 """
 
 from __future__ import annotations
@@ -115,8 +116,7 @@ def preview_peak(peaks: Peaks, placement: Placement, drawing: Drawing) -> tuple[
     level = blueprint.vae_channels[min(1, len(blueprint.vae_channels) - 1)]
     decoding = 4 * peaks.measured.decode * level * drawing.num_pixels
     resident = peaks.weights(placement).on_device(placement.offload_blocks)
-    leaving = 0 if placement.offload_blocks else resident
-    peak, least = (max(computing, rest + decoding) for rest in (resident, resident - leaving))
+    peak, least = (max(computing, rest + decoding) for rest in (resident, 0))
     return adapters + peaks.vae_bytes + peak, adapters + peaks.vae_bytes + least
 
 
