@@ -24,10 +24,8 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-PLAIN = [
-    "objective=flow_matching",
-    "allow_dedistill=true",
-]  # the step alone: an assistant would be no file here
+PLAIN = ["objective=flow_matching", "allow_dedistill=true"]
+"""The step alone: `dm_aware` would need an assistant for random weights."""
 INT8 = ["memory=int8"]
 SMALL = ["memory=int8", "memory.offload_activations=true", "memory.offload_blocks=1.0"]
 CASES: dict[str, tuple[str, float, list[str]]] = {

@@ -197,6 +197,8 @@ def write(
     """Writes JSON, page and picture."""
     command = f"python bench/turbo.py --budget {arguments.budget} --groups {' '.join(arguments.groups)}"
     command += f" --concepts {' '.join(arguments.concepts)} --seeds {' '.join(map(str, arguments.seeds))}"
+    if arguments.assistant:
+        command += f" --assistant {arguments.assistant}"
     atomic_write(
         arguments.out / "turbo.json",
         json.dumps({"command": command, "base": base, "rows": rows}, indent=1) + "\n",

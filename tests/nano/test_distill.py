@@ -8,7 +8,8 @@ from torch.nn.functional import avg_pool2d, silu
 
 from loralab.flow import few_step_sigmas, interpolate, rollout
 from loralab.nano.distill_draws import Draws, Text
-from loralab.nano.distill_roles import Distillation, Recipe
+from loralab.nano.distill_recipe import Recipe
+from loralab.nano.distill_roles import Distillation
 from loralab.nano.distill_score import Yardstick, compared
 from loralab.nano.distill_validity import verdict
 

@@ -13,6 +13,7 @@ from loralab.data.emoji.varied import draw_varied
 from loralab.errors import UserError
 from loralab.flow import few_step_sigmas
 from loralab.nano.distill_command import run
+from loralab.nano.distill_recipe import Recipe
 from loralab.nano.distill_world import World
 from loralab.nano.words import build_tokenizer
 from loralab.nano.zimage_bank import encode_pixels, pictures
@@ -103,8 +104,8 @@ def test_the_command_leaves_a_pipeline_with_the_bases_parts_and_says_whether_it_
 
     out, folder = tmp_path / "out", tmp_path / "zimage_turbo"
     settings = {
-        "base": base, "out": out, "folder": folder, "batch_size": 4, "alpha": 1.5, "student_lr": 1e-4,
-        "fake_lr": 3e-4, "fake_updates": 1, "warm_lr": 4e-4, "coupled": 0.25, "warm_minutes": 0.02, "num_pairs": 8,
+        "base": base, "out": out, "folder": folder, "batch_size": 4, "warm_minutes": 0.02, "num_pairs": 8,
+        "recipe": Recipe(alpha=1.5, student_lr=1e-4, fake_lr=3e-4, fake_updates=1, warm_lr=4e-4, coupled=0.25),
         "guidance_scale": 1.5, "watch_every_s": 1.0, "num_pictures": 4,
         "num_captions": 64, "compiled": False,
     }  # fmt: skip

@@ -15,28 +15,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from loralab.cli.arguments import typed, whole
 from loralab.errors import UserError
 
-KEYS = ("buckets", "fps", "too_short", "audio", "reference_downscale", "reference_stride")
+TEXTS = ("buckets", "fps", "too_short", "audio")
+NUMBERS = ("reference_downscale", "reference_stride")
 
 
 def main(arguments: Sequence[str]) -> None:
     """Prints a line for every clip and the counts; ends with an error where one cannot be used."""
     from loralab.data.video import ClipRules, JsonlSource, VideoFolderSource, check_clips
 
-    found = typed(arguments, command="clips", known=KEYS, subject="a folder or a .jsonl file")
+    found = typed(arguments, command="clips", known=TEXTS + NUMBERS, subject="a folder or a .jsonl file")
     if "buckets" not in found:
         raise UserError("clips needs buckets=<width>x<height>x<frames>, for example buckets=768x448x89")
-    rules = ClipRules(
-        buckets=found["buckets"],
-        fps=found.get("fps", ClipRules.fps),
-        too_short=found.get("too_short", ClipRules.too_short),
-        audio=found.get("audio", ClipRules.audio),
-        reference_downscale=whole(found, "reference_downscale", default=ClipRules.reference_downscale),
-        reference_stride=whole(found, "reference_stride", default=ClipRules.reference_stride),
-    )
+    chosen: dict[str, Any] = {key: found[key] for key in TEXTS if key in found}
+    chosen |= {key: whole(found, key, default=1) for key in NUMBERS}
+    rules = ClipRules(**chosen)
     root = found["name"]
     source = JsonlSource() if Path(root).suffix == ".jsonl" else VideoFolderSource()
     report = check_clips(source.read(root, key="clips"), rules)

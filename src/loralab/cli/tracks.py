@@ -72,11 +72,16 @@ def _render(found: Mapping[str, str], *, out: Path) -> None:
 
 def _notes(*, num_frames: int, width: int, height: int) -> Iterator[str]:
     """Yields what LTX-Video will not take as it is; a small model of another make may."""
-    if num_frames % 8 != 1:
-        yield f"frames={num_frames} is not 8k + 1: LTX-Video uses the first {(num_frames - 1) // 8 * 8 + 1}"
+    from loralab.data.video.sizes import FRAMES_PER_LATENT as SPAN
+    from loralab.data.video.sizes import PIXELS_PER_LATENT
+
+    multiple = 2 * PIXELS_PER_LATENT
+    if num_frames % SPAN != 1:
+        used = (num_frames - 1) // SPAN * SPAN + 1
+        yield f"frames={num_frames} is not {SPAN}k + 1: LTX-Video uses the first {used}"
     for key, side in (("width", width), ("height", height)):
-        if side % 64:
-            yield f"{key}={side} is no multiple of 64, as LTX-Video needs where references have half the size"
+        if side % multiple:
+            yield f"{key}={side} is no multiple of {multiple}, as LTX-Video needs where references have half the size"
 
 
 def _picture(path: str | None) -> Image.Image | None:

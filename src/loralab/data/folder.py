@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class FolderSource:
         folder = Path(root).expanduser()
         if not folder.is_dir():
             raise UserError(f"{key}={root} is not a folder. Give the folder that holds the pictures.")
-        files = sorted(_files(folder), key=lambda path: path.relative_to(folder).as_posix())
+        files = visible_files(folder, without={MASK_FOLDER})
         manifest = _joined(read_manifest(path) for path in files if path.name in NAMES)
         pictures = [path for path in files if _is_picture(path)]
         problems = [*manifest.problems, *_absent(manifest, pictures)]
@@ -44,14 +44,19 @@ class FolderSource:
                 entries.append(_entry(path, manifest.lines.get(path, NO_LINE), root=folder))
             except UnusableError as error:
                 problems.append(Problem(str(path), str(error)))
-        return Listing(tuple(entries), tuple(problems), tuple(_passed_over(files)))
+        unnamed = [path for path in files if path.name not in NAMES]
+        notes = passed_over(unnamed, known=(*ENDINGS, *CAPTION_ENDINGS), what="pictures nor captions")
+        return Listing(tuple(entries), tuple(problems), tuple(notes))
 
 
-def _files(root: Path) -> Iterator[Path]:
+def visible_files(root: Path, *, without: Collection[str] = ()) -> list[Path]:
+    """Lists the files in a folder and in those below it by name; hidden ones and some folders in the root are not."""
+    files: list[Path] = []
     for parent, folders, names in os.walk(root, followlinks=True):
-        hidden_masks = {MASK_FOLDER} if Path(parent) == root else set()
-        folders[:] = [name for name in folders if not name.startswith(".") and name not in hidden_masks]
-        yield from (Path(parent) / name for name in names if not name.startswith("."))
+        left_out = without if Path(parent) == root else ()
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in left_out]
+        files += [Path(parent) / name for name in names if not name.startswith(".")]
+    return sorted(files, key=lambda path: path.relative_to(root).as_posix())
 
 
 def _is_picture(path: Path) -> bool:
@@ -112,13 +117,11 @@ def caption_beside(path: Path) -> str | None:
         ) from error
 
 
-def _passed_over(files: list[Path]) -> Iterator[str]:
-    known = (*ENDINGS, *CAPTION_ENDINGS)
-    strange = Counter(
-        path.suffix.lower() for path in files if path.suffix.lower() not in known and path.name not in NAMES
-    )
+def passed_over(files: Iterable[Path], *, known: Collection[str], what: str) -> Iterator[str]:
+    """Yields a remark on the files whose ending is not a known one; `what` says what they are not."""
+    strange = Counter(path.suffix.lower() for path in files if path.suffix.lower() not in known)
     if strange:
         kinds = ", ".join(
             f"{count} {ending or 'without ending'}" for ending, count in sorted(strange.items())
         )
-        yield f"passed over {sum(strange.values())} files that are neither pictures nor captions: {kinds}"
+        yield f"passed over {strange.total()} files that are neither {what}: {kinds}"

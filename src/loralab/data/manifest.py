@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TextIO
 
 from loralab.data.captions import tidy
 from loralab.data.records import Problem, UnusableError
@@ -64,9 +65,14 @@ def _rows(path: Path) -> Iterator[tuple[int, object]]:
                     {column: text for column, text in row.items() if text not in (None, "")},
                 )
             return
-        for number, text in enumerate(file, start=1):
-            if text.strip():
-                yield number, _parsed(text)
+        yield from json_lines(file)
+
+
+def json_lines(file: TextIO) -> Iterator[tuple[int, object]]:
+    """Yields the number and content of every line that is not blank; the error itself where it is no JSON."""
+    for number, text in enumerate(file, start=1):
+        if text.strip():
+            yield number, _parsed(text)
 
 
 def _parsed(text: str) -> object:

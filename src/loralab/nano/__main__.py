@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
 
 from loralab.errors import UserError
+from loralab.nano.distill_recipe import Recipe
 
 FOLDER = Path(__file__).parent / "klein"
 ZIMAGE = Path(__file__).parent / "zimage_base"
@@ -98,18 +100,18 @@ def _add_distill(commands: Any) -> None:
     for name, default, purpose in (
         ("--minutes", 3.0, "of updates, earlier parts included; loading and compiling come on top"),
         ("--warm-minutes", 1.0, "before them, of the student on pairs of the base"),
-        ("--alpha", 1.25, "guidance to distil; 1 is none"),
-        ("--warm-lr", 4e-4, "peak learning rate on pairs"),
-        ("--student-lr", 2e-5, "peak learning rate of the student"),
-        ("--fake-lr", 1e-4, "learning rate of the fake"),
-        ("--coupled", 0.25, "weight of the loss on pairs beside the push"),
+        ("--alpha", Recipe.alpha, "guidance to distil; 1 is none"),
+        ("--warm-lr", Recipe.warm_lr, "peak learning rate on pairs"),
+        ("--student-lr", Recipe.student_lr, "peak learning rate of the student"),
+        ("--fake-lr", Recipe.fake_lr, "learning rate of the fake"),
+        ("--coupled", Recipe.coupled, "weight of the loss on pairs beside the push"),
         ("--guidance-scale", 0.5, "of the base's 50 steps to compare with, in Z-Image's convention"),
         ("--watch-every-s", 15.0, "seconds between two looks at the pictures"),
     ):
         distill.add_argument(name, type=float, default=default, help=purpose)
     for name, count, purpose in (
         ("--batch-size", 256, "pictures in every call"),
-        ("--fake-updates", 5, "of the fake for one of the student"),
+        ("--fake-updates", Recipe.fake_updates, "of the fake for one of the student"),
         ("--num-captions", 16384, "captions to draw the updates' from"),
         ("--num-pairs", 8192, "of noise and what the base draws from it"),
         ("--num-pictures", 1024, "pictures to measure by; twice as many for --validity"),
@@ -123,7 +125,9 @@ def _add_distill(commands: Any) -> None:
 def _distill(**settings: Any) -> None:
     from loralab.nano.distill_command import run
 
-    run(**settings)
+    chosen = {each.name for each in dataclasses.fields(Recipe)} & settings.keys()
+    recipe = Recipe(**{name: settings.pop(name) for name in chosen})
+    run(**settings, recipe=recipe)
 
 
 def _pack(google: Path, twitter: Path) -> None:

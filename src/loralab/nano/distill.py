@@ -17,14 +17,15 @@ import torch
 from torch import Tensor
 
 from loralab.errors import UserError
-from loralab.files import atomic_path
 from loralab.flow import few_step_sigmas
 from loralab.nano.budget import Budget
 from loralab.nano.distill_draws import Draws, Text
 from loralab.nano.distill_pairs import Pairs, pairs_of
-from loralab.nano.distill_roles import Distillation, Recipe
+from loralab.nano.distill_recipe import Recipe
+from loralab.nano.distill_roles import Distillation
 from loralab.nano.distill_score import Yardstick, compared
 from loralab.nano.distill_world import WATCHED_SEED, World
+from loralab.nano.fit import save_state
 from loralab.nano.klein import replace_folder
 from loralab.nano.zimage_parts import STEPS, scheduler
 
@@ -37,12 +38,21 @@ class Training:
     """A distillation in its world: draws captions, watches its pictures, saves, resumes."""
 
     def __init__(
-        self, world: World, out: Path, *, recipe: Recipe, num_captions: int, num_pairs: int, seed: int
+        self,
+        world: World,
+        out: Path,
+        *,
+        recipe: Recipe,
+        resume: bool,
+        num_captions: int,
+        num_pairs: int,
+        seed: int,
     ) -> None:
         self.world, self.out, self.seed = world, out, seed
         self.captions: Text = world.training_captions(num_captions)
         self.distillation = Distillation(world.base, predict=world.predict, empty=world.empty, recipe=recipe)
         self.best, self.spent_s, self.warm_s = float("inf"), 0.0, 0.0
+        self._resume(resume)
         out.mkdir(parents=True, exist_ok=True)
         self.pairs: Pairs = pairs_of(
             world,
@@ -53,7 +63,7 @@ class Training:
             seed=seed,
         )
 
-    def resume(self, allowed: bool) -> None:
+    def _resume(self, allowed: bool) -> None:
         """Takes up the saved state; a state that is there without leave to use it is a mistake to be told."""
         path = self.out / "distill_state.pt"
         if not path.exists():
@@ -67,17 +77,17 @@ class Training:
     def save(self) -> None:
         """Writes the state atomically."""
         clocks = {"best": self.best, "spent_s": self.spent_s, "warm_s": self.warm_s}
-        _write({"distillation": self.distillation.state_dict(), **clocks}, self.out / "distill_state.pt")
+        save_state({"distillation": self.distillation.state_dict(), **clocks}, self.out / "distill_state.pt")
 
     def acquaint(self) -> None:
-        """Lets the fake know the student; a compiled network is compiled here, before the clock runs."""
-        for index in range(FIRST_FAKES if self.distillation.step == 0 else 0):
+        """Lets the fake know the student."""
+        for index in range(FIRST_FAKES):
             noise, text, draws = self._drawn("acquaint", index=index)
             drawn = self.distillation.draw(self.distillation.student, noise, text=text)
             self.distillation.update_fake(drawn, text=text, draws=draws)
 
     def rehearse(self) -> None:
-        """Asks for a gradient once and forgets it."""
+        """Asks for a gradient once and forgets it: a compiled network is compiled before any clock runs."""
         pairs, text, draws = self._paired("begin", index=0)
         self.distillation.coupled(pairs, text=text, draws=draws).backward()
         self.distillation.student.zero_grad(set_to_none=True)
@@ -99,7 +109,7 @@ class Training:
         """Writes the averaged student if no earlier one was nearer to true pictures."""
         if distance < self.best:
             self.best = distance
-            _write(self.distillation.average.state_dict(), self.out / "distill_best.pt")
+            save_state(self.distillation.average.state_dict(), self.out / "distill_best.pt")
 
     def _paired(self, stream: str, *, index: int) -> tuple[Pairs, Text, Draws]:
         draws = Draws(seed=self.seed, stream=f"distill/{stream}", index=index, device=self.world.device)
@@ -145,16 +155,25 @@ def distill(
     seed: int = 0,
 ) -> None:
     """Begins on pairs, then distils for `minutes`; leaves the best average in `distill_best.pt` and a log."""
-    training = Training(world, out, recipe=recipe, num_captions=num_captions, num_pairs=num_pairs, seed=seed)
-    training.resume(resume)
+    training = Training(
+        world,
+        out,
+        recipe=recipe,
+        resume=resume,
+        num_captions=num_captions,
+        num_pairs=num_pairs,
+        seed=seed,
+    )
     watch = Watch(world, num_pictures=num_watched, guidance_scale=guidance_scale)
     distillation = training.distillation
     with (out / "distill_log.jsonl").open("a", encoding="utf-8", buffering=1) as log:
         _report(log, {"step": distillation.step, "base": watch.figures(distillation, world.base)})
-        _begin(training, log=log, minutes=warm_minutes)
-        begun = watch.figures(distillation, distillation.average)
-        _report(log, {"begun": distillation.begun, "s": round(training.warm_s), "watched": begun})
-        training.acquaint()
+        training.rehearse()
+        if distillation.step == 0:
+            _begin(training, log=log, minutes=warm_minutes)
+            begun = watch.figures(distillation, distillation.average)
+            _report(log, {"begun": distillation.begun, "s": round(training.warm_s), "watched": begun})
+            training.acquaint()
         _run(training, watch, log=log, minutes=minutes, watch_every_s=watch_every_s)
 
 
@@ -173,15 +192,12 @@ def export(base: Path, out: Path, *, folder: Path) -> int:
 
 
 def _begin(training: Training, *, log: Any, minutes: float) -> None:
-    """Steps on pairs until these minutes are spent; a compiled network is compiled before the clock runs."""
-    training.rehearse()
+    """Steps on pairs until these minutes are spent."""
     distillation, budget = training.distillation, Budget(minutes, spent_s=training.warm_s)
-    figures: list[dict[str, Tensor]] = []
-    while distillation.step == 0 and not budget.over:
-        figures.append(training.begin(budget.factor(distillation.begun, warmup_steps=WARMUP_STEPS)))
-        if distillation.begun % LOG_EVERY == 0:
-            _report(log, {"begun": distillation.begun, "s": round(budget.spent_s), **_means(figures)})
-            figures.clear()
+    tally = Tally(log, name="begun")
+    while not budget.over:
+        figures = training.begin(budget.factor(distillation.begun, warmup_steps=WARMUP_STEPS))
+        tally.add(figures, step=distillation.begun, spent_s=budget.spent_s)
         training.warm_s = budget.spent_s
     training.save()
 
@@ -189,13 +205,11 @@ def _begin(training: Training, *, log: Any, minutes: float) -> None:
 def _run(training: Training, watch: Watch, *, log: Any, minutes: float, watch_every_s: float) -> None:
     """Updates until the minutes are spent; looks and saves at times."""
     distillation, budget = training.distillation, Budget(minutes, spent_s=training.spent_s)
-    figures: list[dict[str, Tensor]] = []
+    tally = Tally(log, name="step")
     looked = saved = time.monotonic()
     while not budget.over:
-        figures.append(training.update(budget.factor(distillation.step, warmup_steps=WARMUP_STEPS)))
-        if distillation.step % LOG_EVERY == 0:
-            _report(log, {"step": distillation.step, "s": round(budget.spent_s), **_means(figures)})
-            figures.clear()
+        figures = training.update(budget.factor(distillation.step, warmup_steps=WARMUP_STEPS))
+        tally.add(figures, step=distillation.step, spent_s=budget.spent_s)
         training.spent_s = budget.spent_s
         if time.monotonic() - looked > watch_every_s or budget.over:
             seen = watch.figures(distillation, distillation.average)
@@ -206,6 +220,22 @@ def _run(training: Training, watch: Watch, *, log: Any, minutes: float, watch_ev
             training.save()
             saved = time.monotonic()
     training.save()
+
+
+class Tally:
+    """Averages the figures of some steps and writes them into the log."""
+
+    def __init__(self, log: Any, *, name: str) -> None:
+        """Takes what a step is called in the log."""
+        self._log, self._name = log, name
+        self._figures: list[dict[str, Tensor]] = []
+
+    def add(self, figures: dict[str, Tensor], *, step: int, spent_s: float) -> None:
+        """Takes the figures of a step; every LOG_EVERY steps the host waits for the device."""
+        self._figures.append(figures)
+        if step % LOG_EVERY == 0:
+            _report(self._log, {self._name: step, "s": round(spent_s), **_means(self._figures)})
+            self._figures.clear()
 
 
 def _means(figures: list[dict[str, Tensor]]) -> dict[str, float]:
@@ -222,8 +252,3 @@ def _report(log: Any, row: dict[str, Any]) -> None:
     log.write(json.dumps(rounded) + "\n")
     if "watched" in row or "base" in row:
         print(json.dumps(rounded), flush=True)
-
-
-def _write(state: Any, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)

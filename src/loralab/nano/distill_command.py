@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from loralab.nano.distill import distill, export
-from loralab.nano.distill_roles import Recipe
+from loralab.nano.distill_recipe import Recipe
 from loralab.nano.distill_validity import judge, write
 from loralab.nano.distill_world import World
 
@@ -21,12 +21,7 @@ def run(
     minutes: float,
     warm_minutes: float,
     batch_size: int,
-    alpha: float,
-    warm_lr: float,
-    student_lr: float,
-    fake_lr: float,
-    fake_updates: int,
-    coupled: float,
+    recipe: Recipe,
     guidance_scale: float,
     watch_every_s: float,
     num_pictures: int,
@@ -38,14 +33,6 @@ def run(
 ) -> None:
     """Distils, exports, and judges where asked to."""
     world = World(base, batch_size=batch_size, compiled=compiled)
-    recipe = Recipe(
-        alpha=alpha,
-        warm_lr=warm_lr,
-        student_lr=student_lr,
-        fake_lr=fake_lr,
-        fake_updates=fake_updates,
-        coupled=coupled,
-    )
     distill(
         world,
         out,

@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from loralab.files import atomic_path
 from loralab.flow import euler, few_step_sigmas
 from loralab.flow.solver import Velocity
 from loralab.nano.distill_draws import Draws, Text
+from loralab.nano.fit import save_state
 
 NUM_STEPS = 32
 KEPT = torch.float16
@@ -56,6 +56,5 @@ def pairs_of(
             data = euler(velocity, noise, sigmas)
         parts.append(Pairs(noise.to(KEPT), data.to(KEPT), rows))
     pairs = Pairs(*(torch.cat(each) for each in zip(*parts, strict=True)))
-    with atomic_path(path) as temporary:
-        torch.save(pairs._asdict(), temporary)
+    save_state(pairs._asdict(), path)
     return pairs

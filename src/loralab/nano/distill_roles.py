@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,6 +27,7 @@ from loralab.flow.shift import shift_sigma
 from loralab.flow.solver import Velocity
 from loralab.nano.distill_draws import Draws, Text
 from loralab.nano.distill_pairs import Pairs
+from loralab.nano.distill_recipe import Recipe
 from loralab.objectives.distribution import (
     coupled_loss,
     fake_loss,
@@ -41,31 +41,6 @@ Predict = Callable[..., Tensor]
 LEAST_SIGMA, MOST_SIGMA = 0.02, 0.98
 WARM_BETAS = (0.9, 0.99)
 BETAS = (0.0, 0.99)  # the push turns with every update of the fake: no momentum (arXiv:2405.14867, appendix)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """The settings of a distillation.
-
-    Attributes:
-        num_steps, shift: the grid of the student.
-        alpha: the guidance to distil, 1 for none; Z-Image's guidance_scale is alpha - 1.
-        warm_lr: peak of the student's while it is begun on pairs.
-        student_lr, fake_lr: peak of the student's, constant of the fake's, which has to keep up.
-        fake_updates: of the fake for one of the student.
-        coupled: weight of the coupled loss beside the push, which keeps every picture where its noise had it.
-        decay: of the average of the student's weights, which is what is drawn with and kept.
-    """
-
-    num_steps: int = 8
-    shift: float = 3.0
-    alpha: float = 1.25
-    warm_lr: float = 4e-4
-    student_lr: float = 2e-5
-    fake_lr: float = 1e-4
-    fake_updates: int = 5
-    coupled: float = 0.25
-    decay: float = 0.99
 
 
 class Distillation:

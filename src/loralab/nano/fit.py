@@ -84,8 +84,7 @@ class Fit:
             "optimizer": self.optimizer.state_dict(),
             **modules,
         }
-        with atomic_path(self.state_path) as temporary:
-            torch.save(state, temporary)
+        save_state(state, self.state_path)
 
     def _update(self, loss_of: LossOf, *, factor: float) -> dict[str, float]:
         for group in self.optimizer.param_groups:
@@ -101,6 +100,12 @@ class Fit:
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         return {"loss": loss.item(), **figures}
+
+
+def save_state(state: Any, path: Path) -> None:
+    """Writes tensors atomically, for `torch.load(..., weights_only=True)`."""
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
 
 
 def best_device() -> torch.device:

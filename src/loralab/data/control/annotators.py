@@ -6,7 +6,6 @@ pose estimator that draws its result in RGB, for example. `loralab.data.control.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from loralab.data.cache import digest
 from loralab.errors import UserError
 
 
@@ -86,7 +86,7 @@ def _digest(path: str, module: Any) -> str:
         text = inspect.getsource(module)
     except (OSError, TypeError):  # compiled: there is no text
         text = str(vars(module).get("__version__"))
-    return hashlib.sha256(f"{path}\n{text}".encode()).hexdigest()
+    return digest(path, text)
 
 
 def _wanted(frames: np.ndarray) -> str:

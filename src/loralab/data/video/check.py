@@ -118,8 +118,7 @@ def _sound(entry: ClipEntry, key: str, probe: Probe, rules: ClipRules) -> SoundO
     if rules.audio == "absent":
         return None
     if entry.audio is not None:
-        probe_sound(entry.audio)
-        return SoundOf(path=entry.audio, key=sha256_file(entry.audio), start=None)
+        return _sound_file(entry.audio)
     if probe.sound is None:
         ways = f"set {rules.key('audio')}=skip to leave such clips out, or absent to read no sound at all"
         raise RejectedError("no sound", f"has no sound: {ways}", asked_for=rules.audio == "skip")
@@ -159,8 +158,12 @@ def _video_mask(entry: ClipEntry, probe: Probe, selection: Selection, policy: Fp
 def _audio_mask(entry: ClipEntry, rules: ClipRules) -> SoundOf | None:
     if entry.audio_mask is None or rules.audio == "absent":
         return None
-    probe_sound(entry.audio_mask)
-    return SoundOf(path=entry.audio_mask, key=sha256_file(entry.audio_mask), start=None)
+    return _sound_file(entry.audio_mask)
+
+
+def _sound_file(path: Path) -> SoundOf:
+    probe_sound(path)  # refuses what holds no sound
+    return SoundOf(path=path, key=sha256_file(path), start=None)
 
 
 def _beside(kind: str, other: Probe, selection: Selection, policy: FpsPolicy) -> Sequence[int]:

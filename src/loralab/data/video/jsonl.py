@@ -7,14 +7,13 @@ example with another reference in each.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from loralab.data.captions import tidy
-from loralab.data.manifest import inside
+from loralab.data.manifest import inside, json_lines
 from loralab.data.records import Problem, UnusableError
 from loralab.data.video.entries import PICTURE_ENDINGS, VIDEO_ENDINGS, ClipEntry, ClipListing
 from loralab.errors import UserError
@@ -49,20 +48,11 @@ class JsonlSource:
 def _rows(path: Path, *, key: str) -> Iterator[tuple[int, object]]:
     try:
         with path.open(encoding="utf-8-sig") as file:
-            for number, text in enumerate(file, start=1):
-                if text.strip():
-                    yield number, _parsed(text)
+            yield from json_lines(file)
     except UnicodeDecodeError as error:
         raise UserError(
             f"{key}={path} is not UTF-8 ({error.reason} at byte {error.start}). Write it as UTF-8."
         ) from error
-
-
-def _parsed(text: str) -> object:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        return error
 
 
 def _entry(row: object, *, folder: Path) -> ClipEntry:

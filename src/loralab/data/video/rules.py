@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -39,12 +40,12 @@ class ClipRules:
         if problems := list(self._problems()):
             raise UserError(f"clips cannot be cut so:\n{joined(problems)}")
 
-    @property
+    @functools.cached_property
     def sizes(self) -> tuple[VideoBucket, ...]:
         """The buckets."""
         return parse_buckets(self.buckets, key=self.key("buckets"), multiple=self._multiple)
 
-    @property
+    @functools.cached_property
     def fps_policy(self) -> FpsPolicy:
         """What is done with frame rates."""
         return FpsPolicy.parse(self.fps, key=self.key("fps"))
@@ -75,7 +76,7 @@ class ClipRules:
 
     def _unparsed(self) -> Iterator[str]:
         try:
-            FpsPolicy.parse(self.fps, key=self.key("fps"))
+            _ = self.fps_policy
         except UserError as error:
             yield str(error)
         faults = list(bucket_problems(self.buckets, key=self.key("buckets"), multiple=self._multiple))

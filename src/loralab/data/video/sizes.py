@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from loralab.data.images import resized
-from loralab.errors import UserError, joined
+from loralab.errors import UserError, joined, nearest
 
 FRAMES_PER_LATENT = 8
 PIXELS_PER_LATENT = 32
@@ -112,12 +112,7 @@ def _faults(part: str, multiple: int) -> Iterator[str]:
     for name, side in (("width", bucket.width), ("height", bucket.height)):
         if side == 0 or side % multiple:
             why = "" if multiple == PIXELS_PER_LATENT else " (references are smaller)"
-            yield f"its {name} {side} is no multiple of {multiple}{why}; take {_near(side, multiple, 0)}"
+            yield f"its {name} {side} is no multiple of {multiple}{why}; take {nearest(side, step=multiple, rest=0)}"
     if bucket.frames % FRAMES_PER_LATENT != 1:
-        yield f"its {bucket.frames} frames are not 8k + 1; take {_near(bucket.frames, FRAMES_PER_LATENT, 1)}"
-
-
-def _near(number: int, step: int, rest: int) -> str:
-    """The admissible numbers on both sides."""
-    below = (number - rest) // step * step + rest
-    return " or ".join(str(choice) for choice in (below, below + step) if choice > 0)
+        right = nearest(bucket.frames, step=FRAMES_PER_LATENT, rest=1)
+        yield f"its {bucket.frames} frames are not 8k + 1; take {right}"

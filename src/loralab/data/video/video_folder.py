@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from loralab.data.folder import CAPTION_ENDINGS, caption_beside
+from loralab.data.folder import CAPTION_ENDINGS, caption_beside, passed_over, visible_files
 from loralab.data.records import Problem, UnusableError
-from loralab.data.video.entries import ClipEntry, ClipListing, is_picture, is_video
+from loralab.data.video.entries import (
+    PICTURE_ENDINGS,
+    VIDEO_ENDINGS,
+    ClipEntry,
+    ClipListing,
+    is_picture,
+    is_video,
+)
 from loralab.errors import UserError
 
 
@@ -23,7 +27,7 @@ class VideoFolderSource:
         folder = Path(root).expanduser()
         if not folder.is_dir():
             raise UserError(f"{key}={root} is not a folder. Give the folder that holds the clips.")
-        files = sorted(_files(folder), key=lambda path: path.relative_to(folder).as_posix())
+        files = visible_files(folder)
         entries, problems = [], []
         for path in files:
             if not (is_video(path) or is_picture(path)):
@@ -33,21 +37,6 @@ class VideoFolderSource:
                 entries.append(ClipEntry(video=path, name=name, caption=caption_beside(path)))
             except UnusableError as error:
                 problems.append(Problem(name, str(error)))
-        return ClipListing(tuple(entries), tuple(problems), tuple(_passed_over(files)))
-
-
-def _files(root: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(parent) / name for name in names if not name.startswith("."))
-
-
-def _passed_over(files: list[Path]) -> Iterator[str]:
-    strange = Counter(
-        path.suffix.lower() or "without ending"
-        for path in files
-        if not (is_video(path) or is_picture(path) or path.suffix.lower() in CAPTION_ENDINGS)
-    )
-    if strange:
-        kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(strange.items()))
-        yield f"passed over {strange.total()} files that are neither clips nor captions: {kinds}"
+        known = (*VIDEO_ENDINGS, *PICTURE_ENDINGS, *CAPTION_ENDINGS)
+        notes = passed_over(files, known=known, what="clips nor captions")
+        return ClipListing(tuple(entries), tuple(problems), tuple(notes))

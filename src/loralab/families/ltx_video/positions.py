@@ -18,13 +18,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from loralab.families.ltx_video.encoders.audio import FRAMES_PER_LATENT
+from loralab.families.ltx_video.encoders.mel import LogMel
 from loralab.families.ltx_video.tokens import SIDE, STRIDE, Grid
-
-MEL_STRIDE = 4
-"""Mel columns per audio token, the first apart."""
-HOP = 160
-SAMPLE_RATE = 16_000
-"""Samples per mel column, and per second, of the audio VAE's own front end."""
 
 
 def video_bounds(grid: Grid, fps: Float[Tensor, " b"]) -> Float[Tensor, " b 3 n 2"]:
@@ -59,5 +55,6 @@ def audio_bounds(
     """Gives begin and end of each audio token in seconds."""
     starts = torch.arange(num_tokens, dtype=torch.float32, device=device)
     bounds = torch.stack([starts, starts + 1], dim=-1)
-    seconds = (bounds * MEL_STRIDE + 1 - MEL_STRIDE).clamp(min=0) * HOP / SAMPLE_RATE
+    columns = (bounds * FRAMES_PER_LATENT + 1 - FRAMES_PER_LATENT).clamp(min=0)
+    seconds = columns * LogMel.hop_length / LogMel.sample_rate
     return seconds.expand(batch_size, 1, -1, -1)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from loralab.errors import UserError, joined
+from loralab.errors import UserError, joined, nearest
 
 SIDE = 32
 """Pixels per latent row and column."""
@@ -39,7 +39,7 @@ class Grid(NamedTuple):
 
 
 def grid_of(*, width: int, height: int, num_frames: int) -> Grid:
-    """Gives the latent grid of a video of a size that `size_problems` finds nothing wrong with."""
+    """Gives the latent grid of a video of a size that `require_size` lets pass."""
     return Grid((num_frames - 1) // STRIDE + 1, height // SIDE, width // SIDE)
 
 
@@ -98,16 +98,10 @@ def _problems(sides: dict[str, int], num_frames: int, *, side: int, stride: int)
     for name, pixels in sides.items():
         if pixels < side or pixels % side:
             reason = "" if side == SIDE else f" ({SIDE}, times {side // SIDE} for the smaller reference)"
-            yield f"{name} {pixels} is not a multiple of {side}{reason}; {_near(pixels, step=side, offset=0)}"
+            yield f"{name} {pixels} is not a multiple of {side}{reason}; {nearest(pixels, step=side, rest=0)}"
     if num_frames < 1 or (num_frames - 1) % stride:
         reason = "" if stride == STRIDE else f" ({STRIDE}, times {stride // STRIDE} for the slower reference)"
         yield (
             f"{num_frames} frames are not a multiple of {stride} and one more{reason}; "
-            f"{_near(num_frames, step=stride, offset=1)}"
+            f"{nearest(num_frames, step=stride, rest=1)}"
         )
-
-
-def _near(number: int, *, step: int, offset: int) -> str:
-    """Names the right numbers below and above one that is not."""
-    below = (number - offset) // step * step + offset
-    return " or ".join(str(right) for right in (below, below + step) if right >= (offset or step))

@@ -32,12 +32,22 @@ def diffusers_class(checkpoint: Checkpoint, component: Component, class_name: st
     """Gives a diffusers class, checked to be what the checkpoint names."""
     import diffusers
 
-    if checkpoint.class_name(component) != class_name:
+    return getattr(diffusers, require_class(checkpoint, component, [class_name]))
+
+
+def require_class(checkpoint: Checkpoint, component: str, known: Iterable[str]) -> str:
+    """Gives the name of a component's class.
+
+    Raises:
+        UserError: if it is none of the known ones.
+    """
+    name, known = checkpoint.class_name(component), tuple(known)
+    if name not in known:
         raise UserError(
-            f"model.checkpoint={checkpoint.location}: its {component} is a {checkpoint.class_name(component)}, but"
-            f" this model needs a {class_name}. Choose another checkpoint."
+            f"model.checkpoint={checkpoint.location}: its {component} is a {name}, but this model needs a"
+            f" {' or '.join(known)}. Choose another checkpoint."
         )
-    return getattr(diffusers, class_name)
+    return name
 
 
 def load_vae(checkpoint: Checkpoint, placement: Placement, *, class_name: str) -> nn.Module:

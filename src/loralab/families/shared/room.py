@@ -56,9 +56,8 @@ def each(
                 except torch.OutOfMemoryError:
                     if not ways:
                         raise
-                until_done.enter_context(
-                    ways.pop(0)
-                )  # not in the handler, where the error holds what was computed
+                # not in the handler, where the error holds what was computed
+                until_done.enter_context(ways.pop(0))
     return torch.stack(results)
 
 
@@ -89,11 +88,17 @@ def _in_tiles(vae: Any, device: torch.device, *, side: int) -> Iterator[None]:
         " changes the picture a little"
     )
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
-    changed = {"use_tiling": True, "tile_sample_min_size": side, "tile_latent_min_size": side // factor}
-    before = {name: getattr(vae, name) for name in changed}
     _empty_cache(device)
+    with altered(vae, use_tiling=True, tile_sample_min_size=side, tile_latent_min_size=side // factor):
+        yield
+
+
+@contextlib.contextmanager
+def altered(vae: Any, **settings: Any) -> Iterator[None]:
+    """Gives a diffusers autoencoder other attributes inside the block, such as those of its tiles."""
+    before = {name: getattr(vae, name) for name in settings}
+    vars(vae).update(settings)
     try:
-        vars(vae).update(changed)
         yield
     finally:
         vars(vae).update(before)

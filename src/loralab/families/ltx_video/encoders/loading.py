@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from loralab.errors import UserError
 from loralab.families.shared import components
 from loralab.families.shared.checkpoint import Checkpoint, weight_files
 from loralab.families.shared.prompts import QUANTIZED
@@ -48,9 +47,7 @@ def empty_gemma(checkpoint: Checkpoint) -> nn.Module:
     """
     from transformers import AutoConfig, Gemma3TextModel
 
-    name = checkpoint.class_name("text_encoder")
-    if name not in GEMMA_CLASSES:
-        raise _another_class(checkpoint, "text_encoder", GEMMA_CLASSES)
+    components.require_class(checkpoint, "text_encoder", GEMMA_CLASSES)
     config = checkpoint.config("text_encoder")
     config = AutoConfig.for_model(**config).get_text_config()
     return empty(lambda: Gemma3TextModel._from_config(config))
@@ -82,19 +79,10 @@ def _loaded(
     checkpoint: Checkpoint, component: str, classes: tuple[Any, ...], *, dtype: torch.dtype
 ) -> nn.Module:
     known = {network_class.__name__: network_class for network_class in classes}
-    name = checkpoint.class_name(component)
-    if name not in known:
-        raise _another_class(checkpoint, component, tuple(known))
+    network_class = known[components.require_class(checkpoint, component, known)]
     folder = checkpoint.weights(component)
-    network: nn.Module = known[name].from_pretrained(folder, torch_dtype=dtype, use_safetensors=True)
+    network: nn.Module = network_class.from_pretrained(folder, torch_dtype=dtype, use_safetensors=True)
     return network.requires_grad_(False).eval()
-
-
-def _another_class(checkpoint: Checkpoint, component: str, known: tuple[str, ...]) -> UserError:
-    return UserError(
-        f"model.checkpoint={checkpoint.location}: its {component} is a {checkpoint.class_name(component)}, but LTX-2.3"
-        f" has a {' or '.join(known)}. Choose another checkpoint."
-    )
 
 
 def _language_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:

@@ -25,6 +25,7 @@ from torch import Tensor
 from loralab.errors import UserError
 from loralab.families.shared.checkpoint import Checkpoint
 from loralab.families.shared.digest import component_digest, digest_of
+from loralab.families.shared.room import altered
 
 WHOLE_PIXELS = 2**25
 """Frames x height x width up to which a clip is not cut: 768x448 of 97 frames. An activation of the encoder's first
@@ -109,15 +110,11 @@ def _tiled(vae: Any, clip: tuple[int, int, int], *, whole_pixels: int) -> Iterat
         yield
         return
     side = next((side for side in TILES if frames * side * side <= whole_pixels), TILES[-1])
-    changed: dict[str, Any] = {"use_tiling": True}
+    settings: dict[str, Any] = {"use_tiling": True}
     for axis in ("height", "width"):
-        changed |= {f"tile_sample_min_{axis}": side, f"tile_sample_stride_{axis}": side - OVERLAP}
-    before = {name: getattr(vae, name) for name in changed}
-    vars(vae).update(changed)
-    try:
+        settings |= {f"tile_sample_min_{axis}": side, f"tile_sample_stride_{axis}": side - OVERLAP}
+    with altered(vae, **settings):
         yield
-    finally:
-        vars(vae).update(before)
 
 
 def _statistics(vae: Any) -> tuple[Float[Tensor, " c 1 1 1"], Float[Tensor, " c 1 1 1"]]:
