@@ -25,10 +25,9 @@ class Condition:
     @property
     def line(self) -> str:
         """Its row of a table."""
-        found = "not run" if math.isnan(self.found) else f"{self.found:.3f}"
-        return (
-            f"| {self.concept} | {self.what} | {found} | {self.limit} | {'pass' if self.holds else 'FAIL'} |"
-        )
+        if math.isnan(self.found):
+            return f"| {self.concept} | {self.what} | not run | {self.limit} | |"
+        return f"| {self.concept} | {self.what} | {self.found:.3f} | {self.limit} | {'pass' if self.holds else 'FAIL'} |"
 
 
 def validity(figures: Figures, base: Row) -> list[Condition]:

@@ -75,7 +75,7 @@ def test_the_second_stage_is_a_quarter_of_the_run_unless_said_otherwise(
 @pytest.mark.parametrize(("given", "num_steps"), [(10, 10), (None, 3)])
 def test_both_stages_need_steps(given: int | None, num_steps: int) -> None:
     with pytest.raises(UserError, match=rf"objective\.stage2\.steps=.* leaves nothing of steps={num_steps}"):
-        recipe(stage2=StageTwoSettings(steps=given)).second_steps(num_steps)
+        recipe(preset="dm_aware", stage2=StageTwoSettings(steps=given)).second_steps(num_steps)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ class DistributionMatching(Part):
 
     sigmas: SigmaSampler
     weighting: Weighting
-    preset: str = "dm_aware"
+    preset: str = "adapter"
     assistant: str | None = None
     base: Base = field(default_factory=Base)
     num_steps: int | None = None
