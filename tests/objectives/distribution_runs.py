@@ -47,7 +47,7 @@ TURBO = (
     "objective.fake.updates=2",
     "objective.fake.warmup_steps=0",
 )
-STAGE_TWO = ("objective.stage2.steps=3",)
+STAGE_TWO = ("objective.preset=dm_aware", "objective.stage2.steps=3")
 
 
 def turbo(folder: Path, *, placement: Placement | None = None) -> ZImage:

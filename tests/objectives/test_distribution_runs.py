@@ -46,7 +46,7 @@ def trained(
     folders = {}
     for preset, stages in (("adapter", ()), ("coupled", STAGE_TWO), ("dm_aware", STAGE_TWO)):
         folders[preset] = tmp_path_factory.mktemp(preset)
-        overrides = (f"objective.preset={preset}", *stages, "optimizer.lr=1e-2")
+        overrides = (*stages, f"objective.preset={preset}", "optimizer.lr=1e-2")
         config = turbo_config(tiny_zimage_folder, pictures, *overrides, cache=cache, assistant=assistant)
         assert finished(config, folders[preset])["status"] == "finished"
     return folders
@@ -186,7 +186,6 @@ def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
 
 
 RESUMED = (
-    "objective.preset=dm_aware",
     *STAGE_TWO,
     "optimizer.lr=1e-2",
     "ema_decay=0.9",
@@ -272,6 +271,7 @@ KLEIN = (
     "dataset.trigger=sks",
     "watch.every=0",
     "steps=4",
+    "objective.preset=dm_aware",
     "objective.stage2.steps=2",
     "objective.prior.bank_size=3",
     "objective.coupled.bank_size=3",
@@ -323,6 +323,7 @@ def test_a_base_with_another_vae_is_refused(
         finished(config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_quantised_base_whose_blocks_wait_in_main_memory_trains_as_well(
     tiny_zimage_folder: Path, pictures: Path, cache: Path, assistant: Path, tmp_path: Path
 ) -> None:
