@@ -148,6 +148,7 @@ def test_many_steps_are_32_and_both_start_from_one_noise(turbo: ZImage, subject:
     assert pictures.many is not None and not torch.equal(pictures.few, pictures.many)
 
 
+@pytest.mark.slow
 def test_the_truth_of_a_folder_is_what_was_held_out(
     turbo: ZImage, turbo_adapter: Path, tmp_path: Path
 ) -> None:

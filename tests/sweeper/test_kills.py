@@ -74,6 +74,7 @@ def test_sweeper_and_worker_that_die_together_leave_a_trial_that_is_repeated(
     assert history(sweep) == history(undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_sweep_that_is_asked_to_stop_lets_its_workers_save_and_goes_on(
     tmp_path: Path, undisturbed: Sweep, number: int

@@ -14,6 +14,7 @@ from loralab.study import attrs
 FOUR = ("study.num_trials=4", "study.pruner=none", "steps=40")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gpus", "expected"),
     [
@@ -64,6 +65,7 @@ def test_a_program_that_fails_is_tried_again_until_the_study_has_had_enough(tmp_
     assert console.count("ValueError: a mistake of the program's own") >= 2
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_out_of_memory_is_infeasible_and_the_study_goes_on(tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, (*FOUR, "study.num_trials=2"), wish={"abort_above": 5e-3})
 

@@ -21,6 +21,7 @@ from loralab.study.outcome import ABANDONED
 EIGHT = ("study.num_trials=8", "study.num_workers=4", "steps=60", "study.pruner=none")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("storage", "num_trials"),
     [("sqlite", 12), ("journal", 16), pytest.param("postgresql", 12, marks=pytest.mark.slow)],

@@ -31,6 +31,7 @@ def study(folder: Path) -> Study:
     return load("s", root=folder / "outputs" / "studies")
 
 
+@pytest.mark.slow
 def test_a_search_has_its_trials_finds_better_than_the_recipe_and_goes_on(tmp_path: Path) -> None:
     first = sweep(tmp_path, RATE, RANKS, "study.num_trials=4", "study.pruner=none", "steps=40")
     again = sweep(tmp_path, RATE, RANKS, "study.num_trials=6", "study.pruner=none", "steps=40")
@@ -211,6 +212,7 @@ def test_a_further_process_of_a_distributed_run_starts_no_sweep(
     assert "must not start a sweep" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_line_of_a_trial_runs_again_and_leaves_the_study_alone(tmp_path: Path) -> None:
     sweep(tmp_path, RANKS, "steps=20")
     before = study(tmp_path).trials[1]

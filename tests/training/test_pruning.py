@@ -25,6 +25,7 @@ def test_both_processes_of_a_trial_stop_at_the_step_at_which_the_first_one_is_to
     assert [(tmp_path / rank).read_text() for rank in ("0", "1")] == ["6 6", "6 6"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec:FutureWarning")
 def test_a_trial_that_is_worse_than_others_were_is_pruned_and_tells_what_it_measured(
     tmp_path: Path, tiny_klein_folder: Path, monkeypatch: pytest.MonkeyPatch
