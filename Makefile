@@ -9,7 +9,7 @@ export PIP_CONSTRAINT := requirements.lock
 export PIP_BUILD_CONSTRAINT := requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo sweep test test-slow test-gpu check format lock clean
+.PHONY: help setup demo sweep test test-slow test-gpu test-browser check audit format lock clean
 
 help:  ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,11 +32,17 @@ test-slow: setup  ## run the slow tests
 test-gpu: setup  ## run the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
 
+test-browser: setup  ## click through the HTML pages in a headless Chromium (Debian: chromium-driver)
+	$(BIN)/python -m pytest -m browser
+
 check: setup  ## lint, check the format, the types and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: setup  ## say under which licences the dependencies are, and which vulnerabilities of them are known
+	$(BIN)/python .ci/audit.py
 
 format: setup  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .

@@ -8,6 +8,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from loralab.cli.outside import check_before_hydra
 from loralab.config import resumed
 from loralab.errors import UserError
 
@@ -15,10 +16,12 @@ from loralab.errors import UserError
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(config: DictConfig) -> None:
     """Runs what was composed; a user's mistake is one message, not a stack trace."""
+    from loralab.cli.outside import require_known_targets
     from loralab.run import run
 
     job = HydraConfig.get()
     try:
+        require_known_targets(config, typed=list(job.overrides.task))
         run(config, root=Path(job.runtime.output_dir), overrides=list(job.overrides.task))
     except UserError as error:
         logging.getLogger("loralab").error("%s", error)
@@ -33,6 +36,7 @@ if __name__ == "__main__":
             plan.main([argument for argument in sys.argv[1:] if argument != "plan"])
             sys.exit()
         sys.argv[1:] = resumed(sys.argv[1:])
+        check_before_hydra(sys.argv[1:])
     except UserError as error:
         sys.exit(f"{error}")
     main()

@@ -89,30 +89,11 @@ def ours(case: Case, device: torch.device) -> tuple[Step, Callable[[], dict[str,
     from loralab.data.batch import Batch
     from loralab.flow import LogitNormal
     from loralab.flow.weighting import ConstantWeighting
-    from loralab.memory import Placement
     from loralab.memory.compiling import num_graphs
-    from loralab.memory.loading import empty
     from loralab.objectives import FlowMatching
 
-    base = denoiser(case)
-    placement = Placement(
-        device=device,
-        dtype=torch.bfloat16,
-        kind=None if case.kind == "bf16" else case.kind,
-        low_bit=case.low_bit,
-        checkpointing=case.checkpointing,
-        checkpointed_blocks=case.checkpointed_blocks,
-        compile=case.compile,
-        offload_blocks=case.offload_blocks,
-        offload_activations=case.offload_activations,
-    )
-    family = __import__(f"loralab.families.{base.family}.components", fromlist=["x"])
-    attention = __import__(f"loralab.families.{base.family}.attention", fromlist=["x"])
-    blank = empty(lambda: build(case.model))
-    network = placement.filled(lambda: blank, random_tensors(blank, device), quantized=family.QUANTIZED)
-    placement.apply(attention.use_processors(network))
-    base.place(placement)
-    base = base.with_transformer(network)
+    base = placed(case, device)
+    network = base.transformer
     spec = LoraSpec(rank=case.rank, alpha=case.rank, targets="attention")
     inject(network, spec, pattern=base.target_pattern("attention"))
     _move(network)
@@ -145,6 +126,32 @@ def ours(case: Case, device: torch.device) -> tuple[Step, Callable[[], dict[str,
     latents, prompts = latents.pin_memory(), prompts.pin_memory()
     weight = torch.ones(case.batch, device=device)
     return step, lambda: {"num_graphs": num_graphs()}
+
+
+def placed(case: Case, device: torch.device) -> Any:
+    """Gives the case's model with random weights, held and run as the case says, without an adapter."""
+    from loralab.memory import Placement
+    from loralab.memory.loading import empty
+
+    base = denoiser(case)
+    placement = Placement(
+        device=device,
+        dtype=torch.bfloat16,
+        kind=None if case.kind == "bf16" else case.kind,
+        low_bit=case.low_bit,
+        checkpointing=case.checkpointing,
+        checkpointed_blocks=case.checkpointed_blocks,
+        compile=case.compile,
+        offload_blocks=case.offload_blocks,
+        offload_activations=case.offload_activations,
+    )
+    family = __import__(f"loralab.families.{base.family}.components", fromlist=["x"])
+    attention = __import__(f"loralab.families.{base.family}.attention", fromlist=["x"])
+    blank = empty(lambda: build(case.model))
+    network = placement.filled(lambda: blank, random_tensors(blank, device), quantized=family.QUANTIZED)
+    placement.apply(attention.use_processors(network))
+    base.place(placement)
+    return base.with_transformer(network)
 
 
 def reference(case: Case, device: torch.device) -> tuple[Step, Callable[[], dict[str, Any]]]:

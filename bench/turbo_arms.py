@@ -79,7 +79,7 @@ class Arm:
             f"model={self.model}", f"dataset={concept}", *(text.format(**known) for text in self.overrides), *second,
             *(banks if self.overrides[0] == MATCHING[0] else ()), f"seed={seed}", f"steps={steps}", "evaluation=none",
             "logger=none", "memory=fp32", "safety=off", f"run.save_every={steps}", "run.keep_snapshots=1",
-            "run.validate_every=50", "watch.every=0",
+            "run.validate_every=50", "watch.every=0", "sentinel.action=none",
         )  # fmt: skip
 
 

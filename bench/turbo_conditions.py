@@ -27,7 +27,8 @@ class Condition:
         """Its row of a table."""
         if math.isnan(self.found):
             return f"| {self.concept} | {self.what} | not run | {self.limit} | |"
-        return f"| {self.concept} | {self.what} | {self.found:.3f} | {self.limit} | {'pass' if self.holds else 'FAIL'} |"
+        verdict = "pass" if self.holds else "FAIL"
+        return f"| {self.concept} | {self.what} | {self.found:.3f} | {self.limit} | {verdict} |"
 
 
 def validity(figures: Figures, base: Row) -> list[Condition]:

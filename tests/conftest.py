@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.tiny import save_klein, save_zimage
+from tests.tiny_ltx_encoders import save_ltx_encoders
 
 torch.set_num_threads(1)
 if (
@@ -32,6 +33,12 @@ def _seeded() -> None:
 def tiny_klein_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that `Flux2KleinPipeline.from_pretrained` loads: 2 double and 3 single blocks."""
     return save_klein(tmp_path_factory.mktemp("klein"))
+
+
+@pytest.fixture(scope="session")
+def tiny_ltx_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that `LTX2Pipeline.from_pretrained` loads: one block, both VAEs, Gemma and connectors."""
+    return save_ltx_encoders(tmp_path_factory.mktemp("ltx"))
 
 
 @pytest.fixture(scope="session")

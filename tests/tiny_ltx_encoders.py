@@ -130,16 +130,20 @@ def vocoder() -> Any:
 
 
 def transformer() -> Any:
-    """Gives a transformer of one block that fits these latents and embeddings, which completes the pipeline."""
+    """Gives a transformer of one block that fits these latents and embeddings, every parameter random."""
     from diffusers import LTX2VideoTransformer3DModel
 
-    return LTX2VideoTransformer3DModel(
+    made = LTX2VideoTransformer3DModel(
         in_channels=8, out_channels=8, num_attention_heads=2, attention_head_dim=16, cross_attention_dim=32,
         audio_in_channels=8, audio_out_channels=8, audio_num_attention_heads=2, audio_attention_head_dim=8,
         audio_cross_attention_dim=16, num_layers=1, caption_channels=16, rope_type="split", gated_attn=True,
         cross_attn_mod=True, audio_gated_attn=True, audio_cross_attn_mod=True, use_prompt_embeddings=False,
         perturbed_attn=True,
     ).eval()  # fmt: skip
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.normal_(0, parameter.shape[-1] ** -0.5 if parameter.ndim > 1 else 0.2)
+    return made
 
 
 def save_ltx_encoders(folder: Path, *, seed: int = 0) -> Path:

@@ -12,13 +12,17 @@ COMMANDS = {
     "sample": "draw pictures with an adapter file: sample adapter=... prompt='a red fox'",
     "score": "measure an adapter on a concept whose truth is known: score adapter=... dataset=emoji_linocut",
     "plan": "predict memory and time of a run, by train.py's overrides: plan model=flux2_klein9b memory=int8",
+    "recipe": "what the documented recipes set, and where each value is from: recipe flux2_klein9b_identity",
+    "check": "look a run over before it trains, by train.py's overrides: check dataset.root=photos/ check.strict=true",
+    "packed": "train several runs at once on one base: packed runs.txt pack=4",
     "assistant": "train or check what keeps a few-step model trainable: assistant train model=zimage_turbo",
     "clips": "say what becomes of every video of a folder: clips videos/ buckets=768x448x89",
     "tracks": "draw a motion-track control video: tracks render tracks.json out=control.mp4 ...",
     "control": "make a control video of a video: control canny clip.mp4 out=edges.mp4",
-    "report": "write a run's HTML page again: report run=outputs/...",
+    "report": "the HTML page of a run, a study or an ablation, and a report on W&B: report study=<name>",
     "study": "what a sweep found and cost, and the line that repeats its best: study <name>",
     "confirm": "run a study's best and the recipe again with fresh seeds, and compare: confirm <name> seeds=5",
+    "paper": "a short paper about ablations that test claims, as LaTeX and PDF: paper claims",
     "dashboard": "a study's trials on a local page: dashboard <name> port=8080",
 }
 

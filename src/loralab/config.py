@@ -23,17 +23,21 @@ from loralab.ranges import advice, applicable, outside, read_ranges
 if TYPE_CHECKING:
     from loralab.adapter import LoraSpec
     from loralab.data import PictureDataset
-    from loralab.denoiser import Denoiser
+    from loralab.data.video import VideoDataset
+    from loralab.denoiser import Model
     from loralab.memory import MemoryPolicy
     from loralab.study import StudySettings
+    from loralab.training.sentinel.settings import SentinelSettings
     from loralab.training.watch_settings import WatchSettings
 
 CONF = Path(__file__).parents[2] / "conf"
 RECIPE_KEYS = ("recipe", "sigmas")
 """What a model's file says about training it; the rest are arguments of its class."""
 SAFETY = ("strict", "warn", "off")
-PLAIN = "loralab.objectives.FlowMatching"
-"""The objective whose optimum is the mean velocity, which a few-step checkpoint must not have."""
+PLAIN = ("loralab.objectives.FlowMatching", "loralab.objectives.AudioVideoFlow")
+"""Objectives whose optimum is the mean velocity, which a few-step checkpoint must not have."""
+OF_CLIPS = ".AudioVideoFlow"
+"""How the `_target_` of an objective ends that takes clips."""
 
 log = logging.getLogger("loralab")
 
@@ -42,8 +46,8 @@ log = logging.getLogger("loralab")
 class Experiment:
     """What a run is made of, instantiated; partial objects still want what only the run knows."""
 
-    denoiser: Denoiser
-    dataset: PictureDataset
+    denoiser: Model
+    dataset: PictureDataset | VideoDataset
     adapter: LoraSpec
     memory: MemoryPolicy
     objective: Callable[..., Any]
@@ -53,6 +57,7 @@ class Experiment:
     evaluation: Any
     loggers: Callable[..., Any]
     watch: WatchSettings
+    sentinel: SentinelSettings
 
 
 def build(config: DictConfig) -> Experiment:
@@ -72,9 +77,10 @@ def build(config: DictConfig) -> Experiment:
         },
         **{"trainer": config.trainer, "evaluation": config.evaluation, "loggers": config.logger},
         "watch": config.watch,
+        "sentinel": config.sentinel,
     }
     made = Experiment(**{name: _instantiated(name, group, instantiate) for name, group in groups.items()})
-    made.evaluation.drawing.require_drawable(made.denoiser)
+    made.evaluation.require_drawable(made.denoiser)
     return made
 
 
@@ -129,6 +135,8 @@ def digest(config: DictConfig) -> str:
 
 def resumed(arguments: list[str]) -> list[str]:
     """Turns `run.resume=<folder>` into the run that lives there: its own overrides, then those typed now."""
+    from loralab.cli.outside import require_harmless
+
     folders = [argument.split("=", 1)[1] for argument in arguments if argument.startswith("run.resume=")]
     if not folders or folders[-1] in ("null", ""):
         return arguments
@@ -141,6 +149,7 @@ def resumed(arguments: list[str]) -> list[str]:
             f"run.resume={folder}: no run lives there ({saved} is missing). Give the folder of a run."
         )
     overrides = [str(override) for override in OmegaConf.to_container(OmegaConf.load(saved)) or []]
+    require_harmless(overrides, source=saved)
     typed = [argument for argument in arguments if not argument.startswith("run.resume=")]
     return [*overrides, *typed, f"run.resume={quoted(str(folder))}", f"hydra.run.dir={quoted(str(folder))}"]
 
@@ -181,6 +190,11 @@ def _known_keys(config: DictConfig) -> Iterator[str]:
                 yield f"{section}{key} is no setting; python train.py --help lists all of them"
 
 
+def _list_of_runs(config: DictConfig) -> Iterator[str]:
+    if config.get("ablation") is not None:
+        yield "ablation=... is a list of runs and no setting of one: add -m, as in python train.py -m ablation=..."
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
@@ -201,6 +215,8 @@ def _whole_batches(config: DictConfig) -> Iterator[str]:
 def _positive_counts(config: DictConfig) -> Iterator[str]:
     for key in ("steps", "run.save_every", "run.log_every", "run.validate_every"):
         value = OmegaConf.select(config, key)
+        if value == "auto" and key in ("steps", "run.save_every"):
+            continue  # follows from the number of pictures (loralab.planning.epochs)
         if not isinstance(value, int) or value < 1:
             yield f"{key}={value} must be a whole number of at least 1"
     if not isinstance(config.run.keep_snapshots, int) or config.run.keep_snapshots < 0:
@@ -241,14 +257,20 @@ def _fitting_optimizer(config: DictConfig) -> Iterator[str]:
 def _keeps_few_steps(config: DictConfig) -> Iterator[str]:
     """Plain velocity regression blurs what few steps draw; distribution matching has nothing to keep elsewhere."""
     is_few_step, target = config.model.variant == "distilled", str(config.objective._target_)
-    if is_few_step and target == PLAIN and not config.allow_dedistill:
+    if is_few_step and target.endswith(OF_CLIPS) and not config.allow_dedistill:
+        yield (
+            f"model={config.model.name} is distilled to {config.model.sampling.num_steps} steps, which training would "
+            f"blur. Train on model={_base_of(config.model.name)} and use the adapter on both, or set "
+            "allow_dedistill=true"
+        )
+    elif is_few_step and target in PLAIN and not config.allow_dedistill:
         yield (
             f"objective=flow_matching on model={config.model.name} regresses velocities on a checkpoint distilled to "
             f"{config.model.sampling.num_steps} steps: its pictures at {config.model.sampling.num_steps} steps blur. "
             f"Choose objective=distribution_matching, train on model={_base_of(config.model.name)} and use the adapter "
             "there, or set allow_dedistill=true"
         )
-    if config.allow_dedistill and not (is_few_step and target == PLAIN):
+    if config.allow_dedistill and not (is_few_step and target in PLAIN):
         yield (
             "allow_dedistill=true has no effect here: it is about objective=flow_matching on a model distilled to few "
             "steps"
@@ -258,6 +280,17 @@ def _keeps_few_steps(config: DictConfig) -> Iterator[str]:
             f"objective=distribution_matching keeps what few steps draw, and model={config.model.name} is not "
             "distilled to few steps. Choose objective=flow_matching, or a distilled model"
         )
+
+
+def _same_kind(config: DictConfig) -> Iterator[str]:
+    """A model of video learns from clips, by an objective that takes them; one of pictures from pictures."""
+    model, is_of_clips = config.model.name, config.model.recipe.get("buckets") is not None
+    data = ("clips", "video_folder or video_jsonl") if is_of_clips else ("pictures", "folder or hub")
+    if ("buckets" in config.dataset) != is_of_clips:
+        yield f"dataset: model={model} learns from {data[0]}; choose dataset={data[1]}"
+    if str(config.objective._target_).endswith(OF_CLIPS) != is_of_clips:
+        right = "audio_video_flow" if is_of_clips else "flow_matching"
+        yield f"objective: model={model} learns from {data[0]}; choose objective={right}"
 
 
 def _base_of(name: str) -> str:
@@ -286,6 +319,7 @@ def _outside_safe_ranges(config: DictConfig) -> Iterator[tuple[str, str]]:
 
 RULES = (
     _known_keys,
+    _list_of_runs,
     _whole_batches,
     _positive_counts,
     _levels_inside,
@@ -293,6 +327,7 @@ RULES = (
     _learning_rate,
     _warmup,
     _fitting_optimizer,
+    _same_kind,
     _keeps_few_steps,
     _known_safety,
     _inside_safe_ranges,

@@ -6,11 +6,14 @@ import contextlib
 import hashlib
 import importlib.resources
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE_PREFIX = "package://"
+LEFTOVER = re.compile(r"\..+\.(?P<pid>\d+)\.[0-9a-f]{8}\.tmp")
+"""How `atomic_path` names what is not whole yet."""
 
 
 @contextlib.contextmanager
@@ -18,7 +21,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path in the same folder; moves it onto `path` if the block ends well, else removes it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:80]}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
+    stem = os.fsencode(path.name)[:80].decode(errors="ignore")  # names are limited in bytes
+    temporary = path.with_name(f".{stem}.{os.getpid()}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
         with temporary.open("rb") as file:
@@ -26,6 +30,30 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | Path) -> list[Path]:
+    """Removes what `atomic_path` was writing below a folder when its process was killed; gives what was removed.
+
+    A file of a process that lives on this machine stays: it may be about to be renamed.
+    """
+    removed = []
+    for path in Path(folder).rglob(".*.tmp"):
+        match = LEFTOVER.fullmatch(path.name)
+        if match and not _is_alive(int(match["pid"])):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> Path:

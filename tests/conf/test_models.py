@@ -10,7 +10,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from loralab.config import RECIPE_KEYS
-from loralab.denoiser import Denoiser
+from loralab.data.video.sizes import parse_buckets
+from loralab.denoiser import ClipDenoiser, Denoiser
 from loralab.flow import SigmaSampler, seeded_uniform
 
 FOLDER = Path(__file__).parents[2] / "conf" / "model"
@@ -40,9 +41,15 @@ def test_a_model_binds_to_its_constructor(file: Path) -> None:
 
     denoiser = instantiate(model)
 
-    assert isinstance(denoiser, Denoiser)
     assert denoiser.name == file.stem
-    assert denoiser.guides(denoiser.sampling.guidance_scale) == (denoiser.variant == "base")
+    if isinstance(denoiser, ClipDenoiser):
+        sampling = denoiser.sampling
+        assert (sampling.video.scale > 1) == (sampling.sigmas is None) == (denoiser.variant == "base")
+        assert sampling.sigmas is None or len(sampling.sigmas) == sampling.num_steps + 1
+        parse_buckets(recipe.buckets, key="buckets", multiple=64)
+    else:
+        assert isinstance(denoiser, Denoiser)
+        assert denoiser.guides(denoiser.sampling.guidance_scale) == (denoiser.variant == "base")
     assert set(recipe) >= {"source", "rank", "lr", "num_steps", "batch_size", "resolution"}
 
 

@@ -105,6 +105,39 @@ def test_allowing_what_does_not_happen_is_a_setting_without_effect(overrides):
         check(composed(*overrides, "dataset.root=photos/", "allow_dedistill=true"))
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("model=ltx23", "dataset=folder"), "model=ltx23 learns from clips; choose dataset=video_folder"),
+        (("model=ltx23", PLAIN), "model=ltx23 learns from clips; choose objective=audio_video_flow"),
+        (("dataset=video_folder",), "model=nano_klein learns from pictures; choose dataset=folder or hub"),
+        (
+            ("model=ltx23_distilled",),
+            "Train on model=ltx23 and use the adapter on both, or set allow_dedistill",
+        ),
+    ],
+)
+def test_clips_and_pictures_are_not_mixed_and_a_distilled_video_model_is_not_trained(overrides, message):
+    with pytest.raises(UserError) as caught:
+        check(composed(*overrides, "dataset.root=x"))
+
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["ltx23_t2v", "ltx23_union_control", "ltx23_motion_track"])
+def test_the_experiments_on_video_pass_every_rule_with_references_of_half_the_sides(name):
+    config = composed(f"experiment={name}", "dataset.root=x")
+
+    check(config)
+    assert config.model.name == "ltx23" and config.adapter.rank == 32
+    assert config.dataset.reference_downscale == (1 if name == "ltx23_t2v" else 2)
+
+
+def test_what_draws_pictures_is_refused_for_a_model_of_video():
+    with pytest.raises(UserError, match="model=ltx23 draws clips"):
+        build(composed("model=ltx23", "dataset.root=x", "evaluation=preview"))
+
+
 def test_an_assistant_may_be_trained_on_a_few_step_model():
     check(composed("model=zimage_turbo", "objective=assistant", "dataset.root=photos/"))
 

@@ -44,7 +44,7 @@ def adapter_file(tiny_klein_folder: Path, tmp_path_factory: pytest.TempPathFacto
         family="flux2_klein",
         model="tiny",
         checkpoint=str(tiny_klein_folder),
-        base_digest="0" * 64,
+        base_digest=klein.identity().base_digest,
         objective="flow_matching",
         rank=4,
         alpha=4,

@@ -51,7 +51,7 @@ def turbo_adapter(turbo: ZImage, tmp_path: Path) -> Path:
             parameter.normal_(0, 0.5)
     identity = turbo.identity()
     metadata = AdapterMetadata(
-        family=identity.family, model="tiny", checkpoint=identity.checkpoint, base_digest="0" * 64,
+        family=identity.family, model="tiny", checkpoint=identity.checkpoint, base_digest=identity.base_digest,
         objective="flow_matching", rank=2, alpha=2, targets="attention", step=1, config_digest="0" * 64,
     )  # fmt: skip
     path = export_adapter(

@@ -72,7 +72,7 @@ def test_pictures_are_the_same_where_the_memory_runs_out(denoiser: Denoiser, cro
 
 def test_the_log_says_so_once(denoiser: Denoiser, crowd: Crowd, caplog: pytest.LogCaptureFixture) -> None:
     latents = torch.randn(3, *denoiser.latents_shape(height=64, width=64))
-    room._say_once.cache_clear()
+    room.say_once.cache_clear()
 
     with caplog.at_level(logging.INFO, logger="loralab.families.shared.room"):
         for _ in range(2):
@@ -113,7 +113,7 @@ def test_where_a_whole_picture_does_not_fit_tiles_give_nearly_the_same_one(
             if sides[-1] >= too_large:
                 raise torch.OutOfMemoryError
 
-    room._say_once.cache_clear()
+    room.say_once.cache_clear()
     handle = register_module_forward_pre_hook(limited)
     with caplog.at_level(logging.INFO, logger="loralab.families.shared.room"):
         tiled = denoiser.decode_latents(latents)

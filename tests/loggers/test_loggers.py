@@ -15,7 +15,7 @@ from PIL import Image
 
 import loralab
 from loralab.errors import UserError
-from loralab.loggers import JsonlLogger, WandbSettings, build_loggers, close_loggers, log_picture
+from loralab.loggers import JsonlLogger, WandbSettings, build_loggers, close_loggers, log_picture, log_video
 from loralab.loggers.jsonl import read_metrics
 from loralab.loggers.redact import HIDDEN, redacted
 
@@ -53,6 +53,9 @@ def test_all_loggers_get_the_same_names_and_values(tmp_path: Path) -> None:
     for logger in loggers:
         logger.log_metrics(METRICS, step=3)
     log_picture(loggers, name="preview/grid", path=picture(tmp_path), step=3)
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"as it is")
+    log_video(loggers, name="preview/adapter/00", path=clip, caption="a fox", step=3)
 
     commands = close_loggers(loggers)
 
@@ -68,6 +71,8 @@ def test_all_loggers_get_the_same_names_and_values(tmp_path: Path) -> None:
     told = json.dumps(wandb_records(tmp_path))
     assert all(name in told for name in METRICS)
     assert list(tmp_path.glob("wandb/offline-run-*/files/media/images/preview/*.png"))
+    (sent,) = tmp_path.glob("wandb/offline-run-*/files/media/videos/preview/adapter/*.mp4")
+    assert sent.read_bytes() == b"as it is"
     assert commands == [f"wandb sync '{next(tmp_path.glob('wandb/offline-run-*'))}'"]
 
 

@@ -100,12 +100,14 @@ def test_a_sample_of_weight_zero_adds_to_the_error_but_not_to_the_loss(module):
 
 
 def test_validation_noise_belongs_to_the_picture_and_not_to_the_run(module):
-    alone = module.validation_errors(batch(keys=("a", "b")), levels=[0.3, 0.7])
+    alone = module.validation_errors(batch(keys=("a", "b")), levels=[0.3, 0.7])["loss"]
     module.seed = 1
 
     assert alone.shape == (2, 2)
-    assert torch.equal(alone, module.validation_errors(batch(index=9, keys=("a", "b")), levels=[0.3, 0.7]))
-    assert not torch.equal(alone, module.validation_errors(batch(keys=("a", "c")), levels=[0.3, 0.7]))
+    assert torch.equal(
+        alone, module.validation_errors(batch(index=9, keys=("a", "b")), levels=[0.3, 0.7])["loss"]
+    )
+    assert not torch.equal(alone, module.validation_errors(batch(keys=("a", "c")), levels=[0.3, 0.7])["loss"])
 
 
 @pytest.mark.gpu

@@ -43,6 +43,7 @@ def tiny_config(checkpoint: Path, pictures: Path, *overrides: str, cache: Path) 
         "logger=none",
         "memory.checkpointing=none",
         "run.log_every=1",
+        "sentinel.action=none",
     ]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("train", [*base, *overrides])

@@ -23,13 +23,17 @@ RUN = (
 )
 
 
-def signal_after_line(path: Path, *, lines: int) -> threading.Thread:
-    """Sends SIGTERM to this process once the file has so many lines."""
+def signal_after_line(
+    path: Path, *, lines: int, number: signal.Signals = signal.SIGTERM, told: list[float] | None = None
+) -> threading.Thread:
+    """Sends a signal to this process once the file has so many lines, and notes when."""
 
     def watch() -> None:
         while not path.is_file() or path.read_text().count("\n") < lines:
             time.sleep(0.002)
-        os.kill(os.getpid(), signal.SIGTERM)
+        if told is not None:
+            told.append(time.monotonic())
+        os.kill(os.getpid(), number)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

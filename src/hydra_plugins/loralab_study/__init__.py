@@ -47,3 +47,21 @@ class SubprocessLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs the jobs and gives how each ended."""
         return self._processes.launch(job_overrides, first=initial_job_idx)
+
+
+class PackedLauncher(Launcher):
+    """Trains jobs beside each other on one base (`hydra/launcher=packed`)."""
+
+    def __init__(self, **settings: Any) -> None:
+        """Keeps what `conf/hydra/launcher/packed.yaml` says."""
+        self._settings = settings
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Takes what Hydra has composed."""
+        from loralab.sweeper.packing import Packing  # which needs all that a run needs
+
+        self.packing = Packing(config, context=hydra_context, **self._settings)
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Runs the jobs and gives how each ended."""
+        return self.packing.launch(job_overrides, first=initial_job_idx)

@@ -1,7 +1,7 @@
 """Low-rank adapters: added to a transformer, measured, written as one portable file and read from many."""
 
 from loralab.adapter.ema import Ema
-from loralab.adapter.export import export_adapter
+from loralab.adapter.export import annotated, export_adapter
 from loralab.adapter.load import AttachedAdapter, attach, attached, detach
 from loralab.adapter.lora import LoraSpec, adapter_parameters, disabled, inject
 from loralab.adapter.metadata import AdapterMetadata, read_metadata
@@ -16,6 +16,7 @@ __all__ = [
     "adapter_parameters",
     "adapter_state",
     "all_finite",
+    "annotated",
     "attach",
     "attached",
     "detach",

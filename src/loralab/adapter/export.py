@@ -97,8 +97,18 @@ def _serialised(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> byt
     """
     from safetensors.torch import save
 
-    written = save({key: tensor.contiguous() for key, tensor in tensors.items()}, dict(header))
+    return _reheaded(save({key: tensor.contiguous() for key, tensor in tensors.items()}, dict(header)), {})
+
+
+def annotated(written: bytes, entries: Mapping[str, str]) -> bytes:
+    """Gives an adapter file's bytes with more `loralab.*` entries in its header, which readers pass over."""
+    return _reheaded(written, {PREFIX + key: value for key, value in entries.items()})
+
+
+def _reheaded(written: bytes, entries: Mapping[str, str]) -> bytes:
     end = 8 + int.from_bytes(written[:8], "little")
-    ordered = json.dumps(json.loads(written[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header = json.loads(written[8:end])
+    header["__metadata__"] = header.get("__metadata__", {}) | dict(entries)
+    ordered = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
     ordered += b" " * (-len(ordered) % 8)
     return len(ordered).to_bytes(8, "little") + ordered + written[end:]

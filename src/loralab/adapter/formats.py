@@ -21,6 +21,9 @@ from torch import Tensor
 
 from loralab.errors import UserError
 
+LARGEST_ALPHA = 1e6
+NAME = re.compile(r"\^?(?:[\w-]|\\?\.|\\-)+\$?")
+"""A module's name as PEFT's patterns hold it: plain or escaped, perhaps anchored."""
 PARTS = {
     r"lora_A(\.\w+)?\.weight|lora_down\.weight|lora\.down\.weight": "a",
     r"lora_B(\.\w+)?\.weight|lora_up\.weight|lora\.up\.weight": "b",
@@ -101,7 +104,27 @@ def _factors(parts: Mapping[str, Tensor], *, name: str, declared: Mapping[str, o
     declared_scale = _declared_scale(declared, name=name, rank=rank)
     scale = parts["alpha"].item() / rank if "alpha" in parts else declared_scale
     magnitude = parts["magnitude"].flatten() if "magnitude" in parts else None
-    return Factors(a=a, b=b * scale, magnitude=magnitude)
+    scaled = b * scale
+    if not scaled.isfinite().all():
+        raise UserError(f"in {name}, B times its scale of {scale:g} overflows.")
+    return Factors(a=a, b=scaled, magnitude=magnitude)
+
+
+def _ends(name: str, pattern: str) -> bool:
+    """Says whether a key of PEFT's `alpha_pattern` means this module.
+
+    PEFT takes keys for regular expressions, and everybody writes names. A downloaded expression would be run: some
+    take forever.
+
+    Raises:
+        UserError: for a key that is no name.
+    """
+    if not NAME.fullmatch(pattern):
+        raise UserError(
+            f"its alpha_pattern has {pattern!r}, which is no layer's name; expressions are not read."
+        )
+    ending = pattern.removeprefix("^").removesuffix("$").replace("\\", "")
+    return name == ending or name.endswith(f".{ending}")
 
 
 def _declared_scale(declared: Mapping[str, object], *, name: str, rank: int) -> float:
@@ -109,8 +132,9 @@ def _declared_scale(declared: Mapping[str, object], *, name: str, rank: int) -> 
     patterns = declared.get("alpha_pattern")
     alpha: object = declared.get("lora_alpha", rank)
     if isinstance(patterns, Mapping):
-        ending = (value for key, value in patterns.items() if re.match(rf"(.*\.)?({key.lstrip('^')})$", name))
-        alpha = next(ending, alpha)
-    if not isinstance(alpha, int | float):
-        raise UserError(f"its header declares lora_alpha={alpha!r}, which is not a number.")
+        alpha = next((value for key, value in patterns.items() if _ends(name, key)), alpha)
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not abs(alpha) < LARGEST_ALPHA:
+        raise UserError(
+            f"its header declares lora_alpha={alpha!r}, which is not a number that anything uses."
+        )
     return alpha / math.sqrt(rank) if declared.get("use_rslora") else alpha / rank

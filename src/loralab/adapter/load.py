@@ -55,11 +55,12 @@ def attach(
         name: what to call the adapter inside the transformer.
 
     Raises:
-        UserError: if the file is unreadable, adapts nothing, or holds anything that has no place in this
-        transformer.
+        UserError: if the file is unreadable, adapts nothing, belongs to another base, or holds anything that has
+        no place in this transformer.
     """
     header, tensors = read_adapter_file(path)
     metadata = metadata_of(path, header)
+    foreign_names.guard(str(path), header, {key: tensor.shape for key, tensor in tensors.items()})
     foreign, strange = take_apart(tensors, path=path, declared=declared_scales(path, header))
     linears = linear_layers(transformer)
     factors = _assigned(foreign, strange, linears=linears, foreign_names=foreign_names, path=path)

@@ -23,6 +23,7 @@ class AdapterMetadata:
 
     Attributes:
         family, model, checkpoint, revision, base_digest: the base it was trained on (its `ModelIdentity`).
+        variant: of that base, `base` or `distilled`; None in files from before it was written.
         objective: how it was trained, for example `FlowMatching`; preset: of that objective, where it has such.
         rank, alpha, targets: as configured; the file's own tensors have alpha baked in.
         trigger: the word that calls the concept, or None.
@@ -43,6 +44,7 @@ class AdapterMetadata:
     revision: str | None = None
     trigger: str | None = None
     preset: str | None = None
+    variant: str | None = None
     loralab_version: str = loralab.__version__
     format_version: int = FORMAT_VERSION
 

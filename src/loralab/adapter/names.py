@@ -8,7 +8,7 @@ every `.`, so that all names are compared in that form.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 PREFIXES = (
@@ -29,6 +29,10 @@ class LayerNames(Protocol):
     @property
     def renamed(self) -> Mapping[str, str]:
         """Regex on the whole dotted foreign name -> ours."""
+
+    @property
+    def guard(self) -> Callable[[str, Mapping[str, str], Mapping[str, Sequence[int]]], None]:
+        """Refuses a file by its path, header and tensors' shapes, whose layers would fit."""
 
     @property
     def fused(self) -> Mapping[str, tuple[str, ...]]:

@@ -35,7 +35,7 @@ def update_norms(transformer: nn.Module, *, relative: bool = False, name: str = 
     layers = adapter_layers(transformer, name=name)
     norms = torch.stack([_layer_norm(layer, name) for layer in layers.values()])
     if relative:
-        norms /= torch.stack([_base_weight(layer).norm() for layer in layers.values()])
+        norms /= torch.stack([base_weight(layer).norm() for layer in layers.values()])
     return dict(zip(layers, norms.tolist(), strict=True))
 
 
@@ -62,13 +62,13 @@ def _layer_norm(layer: LoraLayer, name: str) -> Float[Tensor, ""]:
     a, b = layer.lora_A[name].weight.float(), layer.lora_B[name].weight.float()
     if name not in layer.lora_magnitude_vector:
         return layer.scaling[name] * product_norm(b, a)
-    base = _base_weight(layer)
+    base = base_weight(layer)
     moved = base + layer.scaling[name] * b @ a
     length = layer.lora_magnitude_vector[name].weight.float()
     return (moved * (length / moved.norm(dim=1)).unsqueeze(1) - base).norm()
 
 
-def _base_weight(layer: LoraLayer) -> Float[Tensor, " out in"]:
+def base_weight(layer: LoraLayer) -> Float[Tensor, " out in"]:
     """The frozen weight in fp32, dequantised where the base is quantised."""
     from peft.utils.integrations import dequantize_module_weight
 

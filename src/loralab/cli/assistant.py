@@ -122,7 +122,7 @@ def training_overrides(config: DictConfig, typed: Sequence[str], *, pictures: Pa
     return [
         *("dataset=folder", f"dataset.root={quoted(str(pictures))}"),
         f"dataset.cache_root={quoted(str(pictures.parent))}",
-        *("objective=assistant", "watch.every=0"),
+        *("objective=assistant", "watch.every=0", "sentinel.action=none"),
         *defaults,
         *kept,
     ]

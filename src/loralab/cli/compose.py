@@ -13,11 +13,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from loralab.adapter import read_metadata
+from loralab.adapter.belonging import ASSISTANT
+from loralab.adapter.reading import read_shapes
 from loralab.config import CONF, model_arguments, quoted
 from loralab.errors import UserError
 
 if TYPE_CHECKING:
     from loralab.denoiser import Denoiser
+
+TEXTS = (
+    "prompt", "negative_prompt", "adapter_file", "output", "out", "image", "extend", "video", "audio", "reference",
+)  # fmt: skip
+"""Keys whose values are prompts or paths."""
 
 
 def composed(name: str, arguments: Sequence[str]) -> DictConfig:
@@ -61,15 +68,22 @@ def placed_denoiser(config: DictConfig) -> Denoiser:
 
 
 def require_match(config: DictConfig, path: Path) -> None:
-    """Refuses an adapter that was trained for another family or on another model than the one chosen."""
+    """Refuses an adapter that belongs to another base than the one chosen, before any weight is loaded."""
+    from hydra.utils import instantiate
+
     metadata = read_metadata(path)
-    if metadata is None:
-        return
     family = str(config.model._target_).rsplit(".", 2)[-2]
-    if metadata.family != family:
+    if metadata is not None and metadata.family != family:
         raise UserError(
             f"adapter={path} belongs to family {metadata.family}, model={config.model.name} is of {family}"
         )
+    if metadata is not None and metadata.objective == ASSISTANT and config.model.assume_base is None:
+        raise UserError(
+            f"adapter={path} is an assistant: it stands beside an adapter in training (objective.assistant) and spoils "
+            f"what {config.model.name} draws. To look at that, set model.assume_base={config.model.name}."
+        )
+    header, shapes = read_shapes(path)
+    instantiate(model_arguments(config)).foreign_names.guard(str(path), header, shapes)
 
 
 def _composed(name: str, overrides: Sequence[str]) -> DictConfig:
@@ -83,16 +97,25 @@ def _composed(name: str, overrides: Sequence[str]) -> DictConfig:
 def _as_text(argument: str) -> str:
     """Quotes what is meant as text (prompts have commas, paths have spaces), unless it is quoted or a list already."""
     key, _, value = argument.partition("=")
-    if key not in ("prompt", "adapter_file", "output") or value[:1] in ("", "'", '"', "[") or value == "null":
+    if key not in TEXTS or value[:1] in ("", "'", '"', "[") or value == "null":
         return argument
     return f"{key}={quoted(value)}"
+
+
+def draws_clips(arguments: Sequence[str]) -> bool:
+    """Says whether the model that is typed, or the adapter's own, is one of video and sound."""
+    typed = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    name = typed.get("model") or _model_of_adapter(arguments)[0].removeprefix("model=")
+    file = CONF / "model" / f"{name}.yaml"
+    return file.is_file() and "ClipSampling" in file.read_text(encoding="utf-8")
 
 
 def _model_of_adapter(arguments: Sequence[str]) -> list[str]:
     typed = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     if "model" in typed:
         return []
-    path = typed.get("adapter", "").strip("'\"")
+    value = typed.get("adapter", "")
+    path = (value[1:].split(",")[0].strip("] ") if value.startswith("[") else value).strip("'\"")
     metadata = read_metadata(path) if path not in ("", "null") else None
     if metadata is None:
         models = ", ".join(sorted(file.stem for file in (CONF / "model").glob("*.yaml")))

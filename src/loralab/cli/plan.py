@@ -25,21 +25,34 @@ OWN = ("card", "budget_gib")
 
 def main(arguments: Sequence[str]) -> None:
     """Prints the plan."""
+    from loralab.planning import settle_without_pictures
+
+    own = _own(arguments)
+    config = configured([argument for argument in arguments if not argument.startswith("plan.")])
+    for line in settle_without_pictures(config, why="a plan reads no pictures"):
+        print(line)
+    for line in plan_lines(config, card=own.get("card"), budget_gib=own.get("budget_gib")):
+        print(line)
+
+
+def plan_lines(config: DictConfig, *, card: str | None, budget_gib: str | None) -> list[str]:
+    """Gives the plan of a checked configuration, for a card by name and a budget as typed, or what is here.
+
+    Raises:
+        UserError: if memory=auto finds nothing that fits, for a card that is not known, and for a bad budget.
+    """
     from hydra.utils import instantiate
 
     from loralab.planning import planned
     from loralab.quiet import quiet_libraries
 
-    own = _own(arguments)
-    config = configured([argument for argument in arguments if not argument.startswith("plan.")])
     quiet_libraries()
     policy = instantiate(config.memory)
     instantiate(config.adapter)  # refuses what cannot be
-    card, free = _card(own.get("card"))
-    budget = _budget(own.get("budget_gib")) or policy.budget_gib or free
+    found, free = _card(card)
+    budget = _budget(budget_gib) or policy.budget_gib or free
     denoiser = instantiate(model_arguments(config))
-    for line in planned(config, policy, denoiser, card=card, budget_gib=budget):
-        print(line)
+    return planned(config, policy, denoiser, card=found, budget_gib=budget)
 
 
 def configured(arguments: Sequence[str]) -> DictConfig:

@@ -1,4 +1,8 @@
-"""`python -m loralab sample`: pictures from an adapter file, each beside the base's from the same noise."""
+"""`python -m loralab sample`: pictures from an adapter file, each beside the base's from the same noise.
+
+Of a video model they are clips with sound, by the settings of conf/sample_clip.yaml:
+    sample adapter=... prompt=... image=first.png audio=song.wav reference=control.mp4 out=clip.mp4
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from pathlib import Path
 
 from omegaconf import ListConfig
 
-from loralab.cli.compose import composed, placed_denoiser, require_match
+from loralab.cli import sample_clip
+from loralab.cli.compose import composed, draws_clips, placed_denoiser, require_match
 from loralab.errors import UserError
 
 log = logging.getLogger("loralab")
@@ -16,6 +21,13 @@ log = logging.getLogger("loralab")
 
 def main(arguments: Sequence[str]) -> None:
     """Draws every prompt with every seed and prints where the pictures are."""
+    if draws_clips(arguments):
+        sample_clip.main(arguments)
+        return
+    _draw_pictures(arguments)
+
+
+def _draw_pictures(arguments: Sequence[str]) -> None:
     from loralab.evaluation import Drawing, render
 
     config = composed("sample", arguments)

@@ -5,10 +5,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+
+@runtime_checkable
+class AnyBatch(Protocol):
+    """What a run does with a batch, whatever it is of."""
+
+    def __len__(self) -> int: ...
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Any:
+        """Gives the batch with its tensors on `device`."""
+        ...
+
+    def pinned(self) -> Any:
+        """Gives the batch in page-locked memory."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

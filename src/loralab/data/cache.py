@@ -22,7 +22,7 @@ from torch import Tensor
 from loralab.errors import UserError
 from loralab.files import atomic_write
 
-Kind = Literal["latents", "prompts", "masks"]
+Kind = Literal["latents", "audio", "prompts", "masks"]
 log = logging.getLogger(__name__)
 
 

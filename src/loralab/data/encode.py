@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -70,6 +71,24 @@ def encode(
         encode_s=time.monotonic() - started,
     )
     return EncodedDataset(collection=collection, cache=cache, places=places, counts=counts)
+
+
+def cached(collection: Collection, encoders: Encoders) -> dict[str, tuple[int, int]]:
+    """Counts the tensors that a collection will need, by kind: how many files are there, and how many there will be.
+
+    Reads no tensor; previews may ask for a few prompts more.
+    """
+    prompts, pictures = encodings(collection)
+    places = _places(encoders, prompts=["", *prompts], pictures=pictures)
+    cache = Cache(collection.cache_root)
+    kinds: dict[str, dict[Any, Address]] = {
+        "prompts": dict(places.prompts), "latents": dict(places.latents), "masks": dict(places.masks)
+    }  # fmt: skip
+    return {
+        kind: (sum(cache.path(address).is_file() for address in found.values()), len(found))
+        for kind, found in kinds.items()
+        if found
+    }
 
 
 def _places(encoders: Encoders, *, prompts: Sequence[str], pictures: Sequence[Picture]) -> Places:

@@ -10,13 +10,16 @@ from pathlib import Path
 
 from loralab.data.captions import tidy
 from loralab.data.images import ENDINGS
-from loralab.data.manifest import NAMES, Line, Manifest, read_manifest
+from loralab.data.manifest import NAMES, Line, Manifest, known_framing, read_manifest
 from loralab.data.records import Entry, Listing, Problem, UnusableError
 from loralab.errors import UserError
 
 CAPTION_ENDINGS = (".txt", ".caption")
 MASK_FOLDER = "masks"
 MASK_ENDING = ".mask.png"
+FRAMING_ENDING = ".framing"
+LINKS = ("inside", "follow")
+WAY_IN = "copy the file, or trust the folder with +dataset.source.links=follow"
 NO_LINE = Line(caption=None, mask_path=None, weight=1.0, repeats=1)
 
 
@@ -26,8 +29,19 @@ class FolderSource:
 
     A picture `a/b.jpg` takes its caption from a manifest (`metadata.jsonl` or `metadata.csv`, in `a` or above
     it), else from `a/b.txt` or `a/b.caption`; its mask from the manifest, from `a/b.mask.png` or from
-    `masks/a/b.png` in the root. Hidden files and folders are passed over.
+    `masks/a/b.png` in the root; how much of a person it shows from the manifest or from `a/b.framing`. Hidden files
+    and folders are passed over.
+
+    Attributes:
+        links: `inside` refuses links that lead out of the folder, which a downloaded one may hold (the hub's own cache,
+            whose files are links to its blobs, is no way out); `follow` takes them.
     """
+
+    links: str = "inside"
+
+    def __post_init__(self) -> None:
+        if self.links not in LINKS:
+            raise UserError(f"dataset.source.links={self.links} is none of {', '.join(LINKS)}")
 
     def read(self, root: str, *, key: str, cache_root: Path) -> Listing:
         """Lists the pictures of a folder."""
@@ -35,17 +49,34 @@ class FolderSource:
         if not folder.is_dir():
             raise UserError(f"{key}={root} is not a folder. Give the folder that holds the pictures.")
         files = visible_files(folder, without={MASK_FOLDER})
+        stray = set() if self.links == "follow" else set(stray_links(files, root=folder))
+        files = [path for path in files if path not in stray]
         manifest = _joined(read_manifest(path) for path in files if path.name in NAMES)
         pictures = [path for path in files if _is_picture(path)]
-        problems = [*manifest.problems, *_absent(manifest, pictures)]
+        led_out = [
+            Problem(str(path), f"is a link out of {key}, to {path.resolve()}; {WAY_IN}")
+            for path in sorted(stray)
+        ]
+        problems = [*led_out, *manifest.problems, *_absent(manifest, pictures)]
         entries = []
         for path in pictures:
             try:
-                entries.append(_entry(path, manifest.lines.get(path, NO_LINE), root=folder))
+                if any(path.with_suffix(ending) in stray for ending in CAPTION_ENDINGS):
+                    raise UnusableError(f"its caption is a link out of {key}; {WAY_IN}")
+                entry = _entry(path, manifest.lines.get(path, NO_LINE), root=folder)
+                if (
+                    self.links == "inside"
+                    and entry.mask_path
+                    and any(stray_links([entry.mask_path], root=folder))
+                ):
+                    raise UnusableError(f"its mask is a link out of {key}; {WAY_IN}")
+                entries.append(entry)
             except UnusableError as error:
                 problems.append(Problem(str(path), str(error)))
         unnamed = [path for path in files if path.name not in NAMES]
-        notes = passed_over(unnamed, known=(*ENDINGS, *CAPTION_ENDINGS), what="pictures nor captions")
+        notes = passed_over(
+            unnamed, known=(*ENDINGS, *CAPTION_ENDINGS, FRAMING_ENDING), what="pictures nor captions"
+        )
         return Listing(tuple(entries), tuple(problems), tuple(notes))
 
 
@@ -57,6 +88,21 @@ def visible_files(root: Path, *, without: Collection[str] = ()) -> list[Path]:
         folders[:] = [name for name in folders if not name.startswith(".") and name not in left_out]
         files += [Path(parent) / name for name in names if not name.startswith(".")]
     return sorted(files, key=lambda path: path.relative_to(root).as_posix())
+
+
+def stray_links(files: Iterable[Path], *, root: Path) -> Iterator[Path]:
+    """Yields the files that lie outside the root in truth, through a link of their own or of a folder on the way."""
+    home = root.resolve()
+    blobs = next((parent.parent / "blobs" for parent in home.parents if parent.name == "snapshots"), home)
+    inside: dict[Path, bool] = {}
+    for path in files:
+        if path.parent not in inside:
+            inside[path.parent] = path.parent.resolve().is_relative_to(home)
+        if inside[path.parent] and not path.is_symlink():
+            continue
+        true = path.resolve()
+        if not (true.is_relative_to(home) or true.is_relative_to(blobs)):
+            yield path
 
 
 def _is_picture(path: Path) -> bool:
@@ -92,10 +138,26 @@ def _entry(path: Path, line: Line, *, root: Path) -> Entry:
         path=path,
         name=name.as_posix(),
         caption=line.caption or caption_beside(path),
-        mask_path=line.mask_path or next((mask for mask in masks if mask.is_file()), None),
+        mask_path=line.mask_path or next((mask for mask in masks if is_there(mask)), None),
         weight=line.weight,
         repeats=line.repeats,
+        framing=line.framing or _framing_beside(path),
     )
+
+
+def _framing_beside(path: Path) -> str | None:
+    file = path.with_suffix(FRAMING_ENDING)
+    if not is_there(file):
+        return None
+    return known_framing(tidy(file.read_text(encoding="utf-8-sig", errors="replace")))
+
+
+def is_there(path: Path) -> bool:
+    """Says whether there is such a file; a name that is too long for any, made from another, is not there."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def caption_beside(path: Path) -> str | None:
@@ -104,7 +166,7 @@ def caption_beside(path: Path) -> str | None:
     Raises:
         UnusableError: there are two, or it is not UTF-8.
     """
-    files = [path.with_suffix(ending) for ending in CAPTION_ENDINGS if path.with_suffix(ending).is_file()]
+    files = [path.with_suffix(ending) for ending in CAPTION_ENDINGS if is_there(path.with_suffix(ending))]
     if len(files) > 1:
         raise UnusableError(f"has two captions, {files[0].name} and {files[1].name}; keep one")
     if not files:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from loralab.data.manifest import positive_count, positive_number
 from loralab.data.records import Entry, Listing, Problem, UnusableError
 from loralab.data.stored import store_picture
 from loralab.errors import UserError
+
+ON_HUB = re.compile(r"^(zip://[^:]*::)?hf://datasets/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,9 @@ class HubSource:
         for number, row in enumerate(rows):
             where = f"{root}[{self.split}] row {number}"
             try:
-                entries.append(self._entry(row, name=f"row {number:08d}", folder=cache_root / "hub"))
+                entries.append(
+                    self._entry(row, name=f"row {number:08d}", folder=cache_root / "hub", root=root)
+                )
             except UnusableError as error:
                 problems.append(Problem(where, str(error)))
         return Listing(tuple(entries), tuple(problems))
@@ -86,31 +91,51 @@ class HubSource:
                 "Give a local path, or a hub id that this machine can reach."
             ) from error
 
-    def _entry(self, row: Mapping[str, Any], *, name: str, folder: Path) -> Entry:
+    def _entry(self, row: Mapping[str, Any], *, name: str, folder: Path, root: str) -> Entry:
         caption = row[self.caption_column] if self.caption_column else None
         if not isinstance(caption, str | None):
             raise UnusableError(f"caption={caption!r} in column {self.caption_column} is not text")
         return Entry(
-            path=_stored(row[self.image_column], folder=folder),
+            path=_stored(row[self.image_column], folder=folder, root=root),
             name=name,
             caption=tidy(caption or "") or None,
-            mask_path=_stored(row[self.mask_column], folder=folder) if self.mask_column else None,
+            mask_path=_stored(row[self.mask_column], folder=folder, root=root) if self.mask_column else None,
             weight=positive_number(row[self.weight_column]) if self.weight_column else 1.0,
             repeats=positive_count(row[self.repeats_column]) if self.repeats_column else 1,
         )
 
 
-def _stored(cell: Mapping[str, Any] | None, *, folder: Path) -> Path:
-    """Gives a file with the cell's picture: the file that it names, or its bytes kept below `folder`."""
+def _belongs(path: Path, *, root: str) -> bool:
+    """Says whether a file lies in the data set's own folder, or where the libraries keep what they downloaded."""
+    from datasets.config import DOWNLOADED_DATASETS_PATH, HF_DATASETS_CACHE
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    homes = (
+        Path(root).expanduser(),
+        Path(HF_DATASETS_CACHE),
+        Path(DOWNLOADED_DATASETS_PATH),
+        Path(HF_HUB_CACHE),
+    )
+    return any(path.resolve().is_relative_to(home.resolve()) for home in homes)
+
+
+def _stored(cell: Mapping[str, Any] | None, *, folder: Path, root: str) -> Path:
+    """Gives a file with the cell's picture: the file that it names, or its bytes kept below `folder`.
+
+    A row of a downloaded table may name any path or address: only files of the set itself and of the hub are opened.
+    """
     import fsspec
 
     if cell is None:
         raise UnusableError("has no picture")
     data = cell.get("bytes")
     if data is None:
-        if Path(cell["path"]).is_file():
-            return Path(cell["path"])
-        with fsspec.open(cell["path"], "rb") as file:
+        place = str(cell.get("path"))
+        if Path(place).is_file() and _belongs(Path(place), root=root):
+            return Path(place)
+        if not ON_HUB.search(place):
+            raise UnusableError(f"names {place}, which is neither a file of the data set nor on the hub")
+        with fsspec.open(place, "rb") as file:
             data = file.read()
     return store_picture(data, folder=folder, ending=_ending(data))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,13 @@ from jaxtyping import Float
 from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
+BROKEN = (
+    SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, AttributeError, RuntimeError,
+    MemoryError, struct.error,
+)  # fmt: skip
+"""What Pillow's readers raise beside OSError for a damaged file; bench/fuzz.py met the RuntimeError, in AVIF."""
+LARGEST_PIXELS = 2**26
+"""8192x8192: a file of a few bytes can claim more, and would be given the memory for it before it is found false."""
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
 
 
@@ -67,16 +76,29 @@ def resized(picture: Image.Image, *, height: int, width: int, filter: Image.Resa
 
 
 def _upright(path: str | Path) -> Image.Image:
-    with Image.open(path) as opened:
+    with _opened(path) as opened:
+        if opened.width * opened.height > LARGEST_PIXELS:
+            raise OSError(
+                f"{opened.width}x{opened.height} is more than {LARGEST_PIXELS} pixels; save it smaller"
+            )
         try:
             opened.load()
-        except (SyntaxError, ValueError, EOFError) as error:
+            profile = opened.info.get("icc_profile")
+            picture = _to_8_bit(ImageOps.exif_transpose(opened))
+        except BROKEN as error:
             raise OSError(f"broken picture data ({error})") from error
-        profile = opened.info.get("icc_profile")
-        picture = _to_8_bit(ImageOps.exif_transpose(opened))
     if profile:
         picture.info["icc_profile"] = profile
     return picture
+
+
+def _opened(path: str | Path) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are judged here
+            return Image.open(path)
+    except (*BROKEN, Image.DecompressionBombError) as error:
+        raise OSError(f"broken picture data ({error})") from error
 
 
 def _to_8_bit(picture: Image.Image) -> Image.Image:

@@ -94,6 +94,7 @@ class Inspector:
             mask_path=self._mask_path(entry, key=key, facts=facts),
             weight=entry.weight,
             repeats=entry.repeats,
+            framing=entry.framing,
         )
 
     def _mask_path(self, entry: Entry, *, key: str, facts: Facts) -> Path | None:

@@ -11,12 +11,14 @@ between two steps.
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from loralab.data.batch import Batch
+from loralab.data.batch import AnyBatch
 from loralab.data.prefetch import prefetched
 from loralab.errors import UserError
 
@@ -27,7 +29,7 @@ AHEAD = 2
 class ResumableLoader:
     """Iterates over the batches of a map-style data set once; a second iteration starts over."""
 
-    def __init__(self, batches: Dataset[Batch], *, num_workers: int = 0, pinned: bool = False) -> None:
+    def __init__(self, batches: Dataset[Any], *, num_workers: int = 0, pinned: bool = False) -> None:
         """Reads with so many processes beside the thread; pinned batches are page-locked, for a GPU."""
         self._batches, self._num_workers, self._pinned = batches, num_workers, pinned
         self._first = 0
@@ -36,7 +38,7 @@ class ResumableLoader:
     def __len__(self) -> int:
         return len(self._batches)  # type: ignore[arg-type]
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[AnyBatch]:
         self._position, self._first = self._first, 0
         loader = DataLoader(
             self._batches,
@@ -45,7 +47,7 @@ class ResumableLoader:
             num_workers=self._num_workers,
             generator=torch.Generator(),  # else torch's own generator would be drawn from
         )
-        ready = map(Batch.pinned, loader) if self._pinned else loader
+        ready = map(operator.methodcaller("pinned"), loader) if self._pinned else loader
         with contextlib.closing(prefetched(ready, ahead=AHEAD)) as batches:
             for batch in batches:
                 self._position += 1

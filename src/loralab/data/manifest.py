@@ -1,6 +1,6 @@
 """`metadata.jsonl` and `metadata.csv` beside pictures: one line per picture, the imagefolder convention.
 
-Columns: `file_name`, `text` or `caption`, and where wanted `mask_file_name`, `weight`, `repeats`. Paths are
+Columns: `file_name`, `text` or `caption`, and where wanted `mask_file_name`, `weight`, `repeats`, `framing`. Paths are
 relative to the manifest's folder and stay inside it.
 """
 
@@ -15,10 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import TextIO
 
 from loralab.data.captions import tidy
-from loralab.data.records import Problem, UnusableError
+from loralab.data.records import FRAMINGS, Problem, UnusableError
 
+LONGEST_NAME = 255
 NAMES = ("metadata.jsonl", "metadata.csv")
-COLUMNS = ("file_name", "text", "caption", "mask_file_name", "weight", "repeats")
+COLUMNS = ("file_name", "text", "caption", "mask_file_name", "weight", "repeats", "framing")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Line:
     mask_path: Path | None
     weight: float
     repeats: int
+    framing: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,10 @@ def json_lines(file: TextIO) -> Iterator[tuple[int, object]]:
 def _parsed(text: str) -> object:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # also numbers of thousands of digits, and lists in lists in lists
         return error
 
 
@@ -103,14 +108,27 @@ def _line(row: object, *, folder: Path) -> tuple[Path, Line]:
     if not row.get("file_name"):
         raise UnusableError("has no file_name")
     caption, mask = row.get("text", row.get("caption")), row.get("mask_file_name")
-    if not isinstance(caption, str | None):
+    if not isinstance(caption, str | None) or not is_unicode(caption or ""):
         raise UnusableError(f"caption={caption!r} is not text")
     return inside(folder, row["file_name"]), Line(
         caption=tidy(caption or "") or None,
         mask_path=inside(folder, mask) if mask else None,
         weight=positive_number(row.get("weight", 1.0)),
         repeats=positive_count(row.get("repeats", 1)),
+        framing=known_framing(row["framing"]) if row.get("framing") else None,
     )
+
+
+def known_framing(value: object) -> str:
+    """Gives how much of a person a picture shows.
+
+    Raises:
+        UnusableError: it is not one of FRAMINGS.
+    """
+    text = str(value).strip().lower().replace("-", "_").replace(" ", "_")
+    if text not in FRAMINGS:
+        raise UnusableError(f"framing={value!r} is not one of {', '.join(FRAMINGS)}")
+    return text
 
 
 def inside(folder: Path, name: object) -> Path:
@@ -120,9 +138,20 @@ def inside(folder: Path, name: object) -> Path:
         UnusableError: it is absolute or climbs out of the folder.
     """
     relative = PurePosixPath(str(name).replace("\\", "/"))
+    if not relative.parts or "\0" in str(name) or not is_unicode(str(name)):
+        raise UnusableError(f"{name!r} is not the name of a file")
+    if any(len(part.encode()) > LONGEST_NAME for part in relative.parts):
+        raise UnusableError(
+            f"{str(name)[:40]}... has a part of more than {LONGEST_NAME} bytes, which no file has"
+        )
     if relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0]:
         raise UnusableError(f"{name} leaves the folder; paths are relative to {folder}")
     return folder / relative
+
+
+def is_unicode(text: str) -> bool:
+    """Says whether a text can be written down: JSON can name halves of characters, which nothing can."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def positive_number(value: object) -> float:

@@ -15,15 +15,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic
 
 from loralab.data.chance import chance
 from loralab.data.collect import Collection
 from loralab.data.records import Bucket, Record
+from loralab.data.shown import BucketT, RecordT, Shows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draw:
-    """One showing of a picture.
+class Draw(Generic[RecordT, BucketT]):
+    """One showing of a picture or clip.
 
     Attributes:
         record: the picture.
@@ -33,26 +35,26 @@ class Draw:
         weight: factor of its loss.
     """
 
-    record: Record
-    bucket: Bucket
+    record: RecordT
+    bucket: BucketT
     prompt: str
     flipped: bool = False
     weight: float = 1.0
 
 
-class Order:
+class Order(Generic[RecordT, BucketT]):
     """Endless order of one set of records."""
 
-    def __init__(self, records: Sequence[Record], *, seed: int, stream: str, micro_batch_size: int) -> None:
+    def __init__(self, records: Sequence[RecordT], *, seed: int, stream: str, micro_batch_size: int) -> None:
         self._seed, self._stream, self._size = seed, stream, micro_batch_size
-        self._members: dict[Bucket, list[tuple[Record, int]]] = {}
+        self._members: dict[BucketT, list[tuple[RecordT, int]]] = {}
         for record in records:
             for bucket in record.buckets:
                 self._members.setdefault(bucket, []).extend((record, copy) for copy in range(record.repeats))
-        self._epochs: dict[int, list[tuple[Bucket, int]]] = {}
-        self._permutations: dict[tuple[Bucket, int], list[tuple[Record, int]]] = {}
+        self._epochs: dict[int, list[tuple[BucketT, int]]] = {}
+        self._permutations: dict[tuple[BucketT, int], list[tuple[RecordT, int]]] = {}
 
-    def micro_batch(self, number: int) -> list[tuple[Record, Bucket, str]]:
+    def micro_batch(self, number: int) -> list[tuple[RecordT, BucketT, str]]:
         """Gives the elements of a micro-batch: record, bucket, and a name that no other showing has."""
         epoch = self._epoch_of(number)
         bucket, place = self._epoch(epoch)[number - self._before(epoch)]
@@ -71,7 +73,7 @@ class Order:
             epoch += 1
         return epoch
 
-    def _epoch(self, epoch: int) -> list[tuple[Bucket, int]]:
+    def _epoch(self, epoch: int) -> list[tuple[BucketT, int]]:
         if epoch not in self._epochs:
             given = [
                 (bucket, place)
@@ -85,13 +87,13 @@ class Order:
             }
         return self._epochs[epoch]
 
-    def _element(self, bucket: Bucket, index: int) -> tuple[Record, Bucket, str]:
+    def _element(self, bucket: BucketT, index: int) -> tuple[RecordT, BucketT, str]:
         members = self._members[bucket]
         epoch, position = divmod(index, len(members))
         record, copy = self._permutation(bucket, epoch)[position]
         return record, bucket, f"{record.key}/{bucket}/{copy}/{epoch}"
 
-    def _permutation(self, bucket: Bucket, epoch: int) -> list[tuple[Record, int]]:
+    def _permutation(self, bucket: BucketT, epoch: int) -> list[tuple[RecordT, int]]:
         if (bucket, epoch) not in self._permutations:
             if len(self._permutations) > 4 * len(self._members) + self._size:
                 self._permutations.clear()
@@ -107,20 +109,22 @@ class Order:
         return chance(self._seed, self._stream, *names)
 
 
-class Plan:
+class Plan(Generic[RecordT, BucketT]):
     """Endless sequence of micro-batches: training pictures, with regularisation pictures evenly in between.
 
     Micro-step k shows regularisation pictures where floor((k+1)·ratio) > floor(k·ratio).
     """
 
-    def __init__(self, collection: Collection, *, seed: int, micro_batch_size: int) -> None:
+    def __init__(self, collection: Shows[RecordT], *, seed: int, micro_batch_size: int) -> None:
         self._seed, self._showing = seed, collection.showing
-        kwargs = {"seed": seed, "micro_batch_size": micro_batch_size}
-        self._train = Order(collection.train, stream="train", **kwargs)
-        self._regularization = Order(collection.regularization, stream="regularization", **kwargs)
+        kwargs: dict[str, int] = {"seed": seed, "micro_batch_size": micro_batch_size}
+        self._train: Order[RecordT, BucketT] = Order(collection.train, stream="train", **kwargs)
+        self._regularization: Order[RecordT, BucketT] = Order(
+            collection.regularization, stream="regularization", **kwargs
+        )
         self._ratio = collection.showing.regularization_ratio if collection.regularization else 0.0
 
-    def draws(self, index: int) -> list[Draw]:
+    def draws(self, index: int) -> list[Draw[RecordT, BucketT]]:
         """Gives what micro-step `index` shows."""
         before, after = math.floor(index * self._ratio), math.floor((index + 1) * self._ratio)
         if after > before:
@@ -130,7 +134,7 @@ class Plan:
             ]
         return [self._draw(*element, weight=1.0) for element in self._train.micro_batch(index - before)]
 
-    def _draw(self, record: Record, bucket: Bucket, name: str, *, weight: float) -> Draw:
+    def _draw(self, record: RecordT, bucket: BucketT, name: str, *, weight: float) -> Draw[RecordT, BucketT]:
         variant = int(chance(self._seed, "variant", name) * len(record.prompts))
         dropped = chance(self._seed, "dropout", name) < self._showing.caption_dropout
         return Draw(
@@ -142,10 +146,12 @@ class Plan:
         )
 
 
-def validation_draws(records: Sequence[Record], *, micro_batch_size: int) -> list[list[Draw]]:
+def validation_draws(
+    records: Sequence[RecordT], *, micro_batch_size: int
+) -> list[list[Draw[RecordT, BucketT]]]:
     """Gives micro-batches that show each record once per bucket, first prompt, not mirrored, by content."""
     ordered = sorted(records, key=lambda record: (record.key, record.name))
-    by_bucket: dict[Bucket, list[Draw]] = {}
+    by_bucket: dict[BucketT, list[Draw[RecordT, BucketT]]] = {}
     for record in ordered:
         for bucket in record.buckets:
             draw = Draw(record=record, bucket=bucket, prompt=record.prompts[0], weight=record.weight)

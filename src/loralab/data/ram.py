@@ -23,6 +23,11 @@ class Ram:
         self._free_bytes, self._pinned = num_bytes, pinned
         self._tensors: dict[Address, Tensor] = {}
 
+    @classmethod
+    def shared(cls, *, gib: float, num_workers: int, pinned: bool) -> Ram:
+        """Gives each of the processes that read its own part; only this one may use page-locked memory."""
+        return cls(num_bytes=int(gib * 2**30) // max(num_workers, 1), pinned=pinned and not num_workers)
+
     def get(self, address: Address, read: Callable[[Address], Tensor]) -> Tensor:
         """Gives what is kept, or else what `read` gives, and keeps it where there is room."""
         if address in self._tensors:

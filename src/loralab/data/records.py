@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
+FRAMINGS = ("close_up", "medium", "full_body", "none")
+"""How much of a person a picture shows: face and shoulders, down to the waist, down to the feet, nobody."""
+
 
 class Bucket(NamedTuple):
     """Pixels of a picture as trained, written as width x height; pictures of a bucket share a micro-batch."""
@@ -48,6 +51,7 @@ class Entry:
         mask_path: greyscale picture, white where the loss counts, or None.
         weight: factor of its loss.
         repeats: how often it is shown per epoch.
+        framing: one of FRAMINGS, None where nobody says.
     """
 
     path: Path
@@ -56,6 +60,7 @@ class Entry:
     mask_path: Path | None = None
     weight: float = 1.0
     repeats: int = 1
+    framing: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ class Record:
         repeats: how often it is shown per epoch.
         prompts: what the text encoder reads, one of them per showing; the first is used for validation.
         buckets: the sizes in which it is shown, one per resolution that it is large enough for.
+        framing: how much of a person it shows, one of FRAMINGS; None where nobody says.
     """
 
     key: str
@@ -110,3 +116,4 @@ class Record:
     repeats: int = 1
     prompts: tuple[str, ...] = field(default=())
     buckets: tuple[Bucket, ...] = field(default=())
+    framing: str | None = None

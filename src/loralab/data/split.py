@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from loralab.data.chance import chance
-from loralab.data.records import Record
+from loralab.data.shown import KeyedT
 
 
 def split_validation(
-    records: Sequence[Record], *, fraction: float
-) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
+    records: Sequence[KeyedT], *, fraction: float
+) -> tuple[tuple[KeyedT, ...], tuple[KeyedT, ...]]:
     """Gives (train, validation); with a fraction above 0 and two different pictures, neither is empty."""
     keys = sorted({record.key for record in records}, key=lambda key: chance("validation", key))
     kept_out = {key for key in keys if chance("validation", key) < fraction}

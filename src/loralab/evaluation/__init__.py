@@ -4,6 +4,7 @@ from loralab.evaluation.drawing import Drawing, Prompts
 from loralab.evaluation.features import FeatureNet
 from loralab.evaluation.fewstep import FewStepTest
 from loralab.evaluation.fewstep_drawing import Subject
+from loralab.evaluation.nothing import NoEvaluation
 from loralab.evaluation.previews import Previews, render
 from loralab.evaluation.sampler import draw
 from loralab.evaluation.scores import StyleScore, Truths
@@ -16,6 +17,7 @@ __all__ = [
     "Evaluation",
     "FeatureNet",
     "FewStepTest",
+    "NoEvaluation",
     "Previews",
     "Prompts",
     "StyleScore",

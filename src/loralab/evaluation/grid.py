@@ -22,12 +22,15 @@ class Row:
     pictures: tuple[Image.Image, ...]
 
 
-def labelled_grid(rows: Sequence[Row], *, columns: Sequence[str]) -> Image.Image:
+def labelled_grid(
+    rows: Sequence[Row], *, columns: Sequence[str], largest_cell: int = LARGEST_CELL
+) -> Image.Image:
     """Sets rows of pictures beside their labels, under the names of the columns.
 
-    Small pictures are enlarged by a whole factor with their pixels kept, large ones are reduced.
+    Small pictures are enlarged by a whole factor with their pixels kept, those that are larger than `largest_cell`
+    pixels are reduced.
     """
-    cell = _cell_size(rows[0].pictures[0].size)
+    cell = _cell_size(rows[0].pictures[0].size, largest=largest_cell)
     font = ImageFont.load_default(FONT_SIZE)
     canvas = _canvas(len(columns), len(rows), cell=cell)
     pen = ImageDraw.Draw(canvas)
@@ -56,10 +59,10 @@ def _canvas(num_columns: int, num_rows: int, *, cell: tuple[int, int]) -> Image.
     return Image.new("RGB", (right - GAP + MARGIN, bottom - GAP + MARGIN), PAPER)
 
 
-def _cell_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Gives the size to show a picture at: at least CELL if small, at most LARGEST_CELL if large."""
+def _cell_size(size: tuple[int, int], *, largest: int) -> tuple[int, int]:
+    """Gives the size to show a picture at: at least CELL if small, at most `largest` if large."""
     longest = max(size)
-    factor = -(-CELL // longest) if longest < CELL else min(1.0, LARGEST_CELL / longest)
+    factor = -(-CELL // longest) if longest < CELL else min(1.0, largest / longest)
     return round(size[0] * factor), round(size[1] * factor)
 
 

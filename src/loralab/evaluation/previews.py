@@ -62,9 +62,14 @@ class Previews:
 
     def spaced(self, snapshots: Sequence[Path]) -> list[Path]:
         """Gives `num_snapshots` of the snapshots before the last one, which is the adapter itself."""
-        earlier = list(snapshots[:-1])
-        count = min(self.num_snapshots, len(earlier))
-        return [earlier[(2 * index + 1) * len(earlier) // (2 * count)] for index in range(count)]
+        return spaced(snapshots, self.num_snapshots)
+
+
+def spaced(snapshots: Sequence[Path], count: int) -> list[Path]:
+    """Gives `count` of the snapshots before the last one, evenly spaced; all where there are no more."""
+    earlier = list(snapshots[:-1])
+    count = min(count, len(earlier))
+    return [earlier[(2 * index + 1) * len(earlier) // (2 * count)] for index in range(count)]
 
 
 def render(

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
-from loralab.denoiser import Denoiser
+from loralab.denoiser import Denoiser, Model
+from loralab.errors import UserError
+from loralab.evaluation.bar import bar
 from loralab.evaluation.drawing import Drawing, Prompts
 from loralab.evaluation.features import FeatureNet
 from loralab.evaluation.fewstep import FewStepTest, num_pictures, score_few_step
 from loralab.evaluation.fewstep_drawing import Subject
 from loralab.evaluation.previews import Previews, draw_columns, write_preview
-from loralab.evaluation.sampler import Progress
 from loralab.evaluation.style import Concept, StyleTest, score_style
 
 
@@ -37,6 +35,19 @@ class Evaluation:
     previews: Previews | None = None
     style: StyleTest | None = None
     fewstep: FewStepTest | None = None
+
+    def require_drawable(self, model: Model) -> None:
+        """Refuses what spoils a checkpoint's pictures, before anything is loaded.
+
+        Raises:
+            UserError: as the family puts it, and for a model of clips.
+        """
+        if not isinstance(model, Denoiser):
+            raise UserError(
+                f"evaluation: model={model.name} draws clips, and this evaluation draws pictures. Choose "
+                "evaluation=video_preview or none."
+            )
+        self.drawing.require_drawable(model)
 
     def run(
         self,
@@ -103,7 +114,7 @@ class Evaluation:
         snapshots = self.previews.spaced(sorted((folder / "snapshots").glob("*.safetensors")))
         adapters = {**{path.stem: path for path in snapshots}, "adapter": adapter}
         num_pictures = (len(adapters) + 1) * len(prompts.texts) * len(seeds)
-        with _bar("preview", num_pictures=num_pictures) as progress:
+        with bar("preview", total=num_pictures) as progress:
             columns = draw_columns(
                 denoiser, adapters, prompts=prompts, seeds=seeds, drawing=self.drawing, progress=progress
             )
@@ -117,7 +128,7 @@ class Evaluation:
     ) -> dict[str, Any]:
         assert self.style is not None
         num_pictures = (2 * len(concept.held_out) + 3 * len(concept.no_trigger)) * len(self.style.seeds)
-        with _bar("score", num_pictures=num_pictures) as progress:
+        with bar("score", total=num_pictures) as progress:
             score = score_style(
                 denoiser,
                 adapter,
@@ -134,7 +145,7 @@ class Evaluation:
         self, denoiser: Denoiser, adapter: Path, *, subject: Subject, prompts: Prompts
     ) -> dict[str, Any]:
         assert self.fewstep is not None
-        with _bar("few steps", num_pictures=num_pictures(subject)) as progress:
+        with bar("few steps", total=num_pictures(subject)) as progress:
             return score_few_step(
                 denoiser,
                 adapter,
@@ -145,17 +156,3 @@ class Evaluation:
                 num_axes=self.fewstep.num_axes,
                 progress=progress,
             )
-
-
-@contextlib.contextmanager
-def _bar(name: str, *, num_pictures: int) -> Iterator[Progress]:
-    """Shows how many pictures are drawn; sparse lines when the output is no terminal."""
-    interval = 0.2 if sys.stderr.isatty() else 15.0
-    with tqdm(
-        total=num_pictures, desc=name, unit="picture", mininterval=interval, maxinterval=interval
-    ) as bar:
-
-        def progress(count: int) -> None:
-            bar.update(count)
-
-        yield progress

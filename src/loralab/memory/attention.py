@@ -120,10 +120,10 @@ def _milliseconds(name: str, device: torch.device, *, num_heads: int, head_dim: 
 
 def attend(
     query: Float[Tensor, " b n h d"],
-    key: Float[Tensor, " b n h d"],
-    value: Float[Tensor, " b n h d"],
+    key: Float[Tensor, " b m h d"],
+    value: Float[Tensor, " b m h d"],
     *,
-    mask: Bool[Tensor, " b #h #n n"] | None = None,
+    mask: Bool[Tensor, " b #h #n m"] | None = None,
     backend: str | None = None,
 ) -> Float[Tensor, " b n h d"]:
     """Gives softmax(query key^T / sqrt(d)) value; `backend` is a name in BACKENDS, None leaves the choice to torch."""

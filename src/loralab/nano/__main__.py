@@ -10,6 +10,7 @@ from typing import Any
 
 from loralab.errors import UserError
 from loralab.nano.distill_recipe import Recipe
+from loralab.nano.ltx import commands as ltx
 
 FOLDER = Path(__file__).parent / "klein"
 ZIMAGE = Path(__file__).parent / "zimage_base"
@@ -21,7 +22,7 @@ def main() -> None:
     arguments = vars(_parser().parse_args())
     command = arguments.pop("command")
     try:
-        globals()[f"_{command}"](**arguments)
+        (ltx.RUN.get(command) or globals()[f"_{command}"])(**arguments)
     except UserError as error:
         sys.exit(f"{error}")
 
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
                 help="pictures that are drawn before the first step",
             )
     _add_distill(commands)
+    ltx.add_commands(commands)
     export = commands.add_parser("export", help="write the diffusers folder from the states in --out")
     export.add_argument("--out", type=Path, required=True, help="folder of states and logs")
     export.add_argument("--folder", type=Path, default=FOLDER, help="where to")

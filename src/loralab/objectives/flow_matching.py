@@ -9,27 +9,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from jaxtyping import Float
 from torch import Tensor
 
+from loralab.denoiser import Denoiser
 from loralab.flow import SigmaSampler, seeded_noise, seeded_uniform
 from loralab.flow.weighting import Weighting
 from loralab.objectives.objective import (
+    LOSS,
     Objective,
     OptimizerFactory,
     ScheduleFactory,
     Surroundings,
+    drop_frozen,
+    one_optimizer,
+    picture_errors,
     sent,
     velocity_errors,
 )
 
 if TYPE_CHECKING:
     from loralab.data.batch import Batch
-    from loralab.denoiser import Denoiser
 
 
-class FlowMatching(Objective):
+class FlowMatching(Objective[Denoiser]):
     """Trains the adapter inside a denoiser's transformer by flow matching."""
 
     def __init__(
@@ -75,6 +81,12 @@ class FlowMatching(Objective):
         """Nor anything but its loss."""
         return {}
 
+    def validation_errors(
+        self, batch: Batch, *, levels: Sequence[float]
+    ) -> dict[str, Float[Tensor, " num_levels b"]]:
+        """Gives each picture's error at each noise level."""
+        return {LOSS: picture_errors(self.judged, batch, levels=levels)}
+
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Gives `loss`, which is minimised, and `error`, the same without weights, which compares across settings."""
         noise = seeded_noise(batch.latents.shape, seed=self.seed, stream="noise", index=batch.index)
@@ -86,16 +98,11 @@ class FlowMatching(Objective):
 
     def configure_optimizers(self) -> Any:
         """Gives the optimizer over the adapter's parameters and its schedule, stepped once per optimizer step."""
-        optimizer = self._optimizer([p for p in self.transformer.parameters() if p.requires_grad])
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self._schedule(optimizer), "interval": "step"},
-        }
+        return one_optimizer(self.transformer, optimizer=self._optimizer, schedule=self._schedule)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the adapter and drops the frozen base, which its own files hold."""
-        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
-        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
+        drop_frozen(self, checkpoint)
 
     def _drawn_sigmas(self, batch: Batch) -> Tensor:
         uniform = seeded_uniform(len(batch.latents), seed=self.seed, stream="sigma", index=batch.index)

@@ -6,13 +6,15 @@ import abc
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import lightning
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from loralab.data.batch import AnyBatch
+from loralab.denoiser import Model
 from loralab.flow import SigmaSampler, interpolate, seeded_noise, target_velocity
 from loralab.objectives.loss import velocity_loss
 
@@ -21,8 +23,12 @@ if TYPE_CHECKING:
     from loralab.data import EncodedDataset
     from loralab.data.batch import Batch
     from loralab.data.collect import Collection
+    from loralab.data.video import EncodedClips
     from loralab.denoiser import Denoiser
 
+ModelT = TypeVar("ModelT", bound=Model)
+LOSS = "loss"
+"""What `Objective.validation_errors` calls the sum of its parts."""
 VALIDATION_SEED = 20_200
 """Validation noise belongs to the measure, not to the run: the same number for every run and seed."""
 
@@ -36,7 +42,7 @@ class Surroundings:
     """What a run knows and an objective may need once the pictures are encoded.
 
     Attributes:
-        encoded: pictures and prompts.
+        encoded: pictures or clips, and prompts.
         folder: of the run.
         cache_root: what other runs can use as well is kept there.
         num_steps: optimizer updates of the run.
@@ -49,7 +55,7 @@ class Surroundings:
         prompts: those that `Planned.planned_prompts` gave.
     """
 
-    encoded: EncodedDataset
+    encoded: EncodedDataset | EncodedClips
     folder: Path
     cache_root: Path
     num_steps: int
@@ -61,12 +67,20 @@ class Surroundings:
     base: Denoiser | None
     prompts: tuple[str, ...]
 
+    @property
+    def pictures(self) -> EncodedDataset:
+        """What was encoded, for an objective that takes pictures."""
+        from loralab.data import EncodedDataset
+
+        assert isinstance(self.encoded, EncodedDataset)
+        return self.encoded
+
     def shown(self) -> tuple[tuple[str, tuple[int, int, int]], ...]:
         """Gives every training prompt with every shape of latents in which its picture is shown."""
-        shapes = self.encoded.places.shapes
+        shapes = self.pictures.places.shapes
         return tuple(
             (prompt, shapes[bucket])
-            for record in self.encoded.collection.train
+            for record in self.pictures.collection.train
             for prompt in record.prompts
             for bucket in record.buckets
         )
@@ -83,10 +97,10 @@ class Planned(Protocol):
         ...
 
 
-class Objective(lightning.LightningModule, abc.ABC):
+class Objective(lightning.LightningModule, abc.ABC, Generic[ModelT]):
     """Trains the adapter inside a denoiser's transformer."""
 
-    def __init__(self, denoiser: Denoiser, *, sigmas: SigmaSampler, seed: int) -> None:
+    def __init__(self, denoiser: ModelT, *, sigmas: SigmaSampler, seed: int) -> None:
         """Takes a denoiser whose transformer already carries the adapter that is trained."""
         super().__init__()
         self.denoiser = denoiser
@@ -102,7 +116,7 @@ class Objective(lightning.LightningModule, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def judged(self) -> Denoiser:
+    def judged(self) -> ModelT:
         """Gives what validation measures, as its adapters stand."""
 
     @property
@@ -124,26 +138,53 @@ class Objective(lightning.LightningModule, abc.ABC):
     def readings(self) -> dict[str, float]:
         """Gives the newest signals that a watch judges by, as far as the objective has such."""
 
-    @torch.no_grad()
-    def validation_errors(self, batch: Batch, *, levels: Sequence[float]) -> Float[Tensor, " num_levels b"]:
-        """Gives each sample's error at each noise level, on noise that is fixed by the picture's content."""
-        noise = validation_noise(batch)
-        sigmas = [torch.full((len(noise),), level, device=noise.device) for level in levels]
-        return torch.stack(
-            [velocity_errors(self.judged, batch, noise=noise, sigma=sigma) for sigma in sigmas]
-        )
+    @abc.abstractmethod
+    def validation_errors(
+        self, batch: Any, *, levels: Sequence[float]
+    ) -> dict[str, Float[Tensor, " num_levels b"]]:
+        """Gives each sample's error at each noise level, on noise that is fixed by its content, without gradients.
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        It is called `LOSS`; where it is a sum, its parts are there beside it under names of their own.
+        """
+
+    def transfer_batch_to_device(
+        self, batch: AnyBatch, device: torch.device, dataloader_idx: int
+    ) -> AnyBatch:
         """Moves a batch as its own class does it; to a GPU while the host goes on."""
-        return batch.to(device, non_blocking=device.type == "cuda")
+        moved: AnyBatch = batch.to(device, non_blocking=device.type == "cuda")
+        return moved
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Objective:
+    def _apply(self, fn: Any, recurse: bool = True) -> Objective[ModelT]:
         """Leaves the networks where their placement has put them.
 
         The trainer moves a module to its device and back to the CPU afterwards: blocks whose weights wait in main
         memory would all come to the device at once.
         """
         return self
+
+
+def one_optimizer(
+    transformer: torch.nn.Module, *, optimizer: OptimizerFactory, schedule: ScheduleFactory
+) -> dict[str, Any]:
+    """Gives the optimizer over the adapter's parameters and its schedule, stepped once per optimizer step."""
+    made = optimizer([p for p in transformer.parameters() if p.requires_grad])
+    return {"optimizer": made, "lr_scheduler": {"scheduler": schedule(made), "interval": "step"}}
+
+
+def drop_frozen(module: torch.nn.Module, checkpoint: dict[str, Any]) -> None:
+    """Keeps the adapter in a checkpoint and drops the frozen base, which its own files hold."""
+    trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
+
+
+@torch.no_grad()
+def picture_errors(
+    denoiser: Denoiser, batch: Batch, *, levels: Sequence[float]
+) -> Float[Tensor, " num_levels b"]:
+    """Gives each picture's error at each noise level, on noise that is fixed by its content."""
+    noise = validation_noise(batch)
+    sigmas = [torch.full((len(noise),), level, device=noise.device) for level in levels]
+    return torch.stack([velocity_errors(denoiser, batch, noise=noise, sigma=sigma) for sigma in sigmas])
 
 
 def velocity_errors(
@@ -164,8 +205,11 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
 
 def validation_noise(batch: Batch) -> Float[Tensor, " b c h w"]:
     """Gives noise that is fixed by each picture's content, on the batch's device."""
-    shape = batch.latents.shape[1:]
-    noise = [
-        seeded_noise(shape, seed=VALIDATION_SEED, stream=f"validation/{key}", index=0) for key in batch.keys
-    ]
-    return sent(torch.stack(noise), batch.latents.device)
+    noise = fixed_noise(batch.latents.shape[1:], keys=batch.keys, stream="validation")
+    return sent(noise, batch.latents.device)
+
+
+def fixed_noise(shape: Sequence[int], *, keys: Sequence[str], stream: str) -> Float[Tensor, " b ..."]:
+    """Gives noise of a shape for each key, which it alone decides; on the CPU."""
+    drawn = [seeded_noise(shape, seed=VALIDATION_SEED, stream=f"{stream}/{key}", index=0) for key in keys]
+    return torch.stack(drawn)

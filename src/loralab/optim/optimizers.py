@@ -8,11 +8,12 @@ use, and how large the rate is now.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 if TYPE_CHECKING:
     from schedulefree import AdamWScheduleFree
@@ -58,3 +59,14 @@ def effective_lr(optimizer: Optimizer) -> float:
     """Gives the rate of the next update: lr, times the distance estimate d where the optimizer keeps one (Prodigy)."""
     group = optimizer.param_groups[0]
     return float(group["lr"]) * float(group.get("d", 1.0))
+
+
+def scale_lr(optimizers: Sequence[Optimizer], schedules: Sequence[LRScheduler], factor: float) -> None:
+    """Multiplies the learning rate from now on, under whatever schedule; both keep it in their own states."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] *= factor
+            if "initial_lr" in group:
+                group["initial_lr"] *= factor
+    for schedule in schedules:
+        schedule.base_lrs = [rate * factor for rate in schedule.base_lrs]

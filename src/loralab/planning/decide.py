@@ -24,7 +24,7 @@ from loralab.planning.subject import drawn_of, run_of, subject_of
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from loralab.denoiser import Denoiser
+    from loralab.denoiser import ClipDenoiser, Denoiser, Model
 
 log = logging.getLogger("loralab")
 
@@ -57,9 +57,7 @@ class Decision:
         }
 
 
-def decided(
-    config: DictConfig, policy: MemoryPolicy, denoiser: Denoiser, *, device: torch.device
-) -> Decision:
+def decided(config: DictConfig, policy: MemoryPolicy, denoiser: Model, *, device: torch.device) -> Decision:
     """Decides what a training configuration leaves open, and says so in the log.
 
     Raises:
@@ -82,7 +80,7 @@ def decided(
 
 
 def drawing_placement(
-    config: DictConfig, policy: MemoryPolicy, denoiser: Denoiser, *, device: torch.device
+    config: DictConfig, policy: MemoryPolicy, denoiser: Denoiser | ClipDenoiser, *, device: torch.device
 ) -> Placement:
     """Decides memory=auto where pictures are drawn only: the most exact precision that fits, unswapped if possible."""
     if device.type != "cuda" or policy.precision != "auto":

@@ -11,12 +11,12 @@ from loralab.memory.plan import Card, Choice, Fixed, Peaks, Run, cards, choose, 
 from loralab.memory.plan.roofline import Roofline
 from loralab.memory.plan.text import Plan, lines
 from loralab.planning.decide import fixed_of
-from loralab.planning.subject import resolution_of, run_of, subject_of
+from loralab.planning.subject import run_of, sample_of, subject_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from loralab.denoiser import Denoiser
+    from loralab.denoiser import Model
 
 ORDERING = "H100 SXM"
 """Whose times put policies in order where no card is planned for; they are not printed then."""
@@ -26,7 +26,7 @@ NO_LIMIT = float("inf")
 def planned(
     config: DictConfig,
     policy: MemoryPolicy,
-    denoiser: Denoiser,
+    denoiser: Model,
     *,
     card: Card | None,
     budget_gib: float | None,
@@ -56,7 +56,7 @@ def planned(
     roofline = Roofline(peaks, nominal)
     plan = Plan(
         model=config.model.name,
-        size=(resolution_of(config), resolution_of(config)),
+        size=str(sample_of(config)),
         card=None if card is None or fixed.precision == "fp32" else card.name,
         budget_gib=budget_gib,
         taken=taken,

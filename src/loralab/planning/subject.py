@@ -5,45 +5,44 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from loralab.memory.plan import Adapter, Blueprint, Drawing, Peaks, Run, Subject, Tokens
+from loralab.denoiser import ClipDenoiser, Denoiser, Model, SampleSize
+from loralab.memory.plan import Adapter, Drawing, Peaks, Run, Subject
 from loralab.memory.plan.coefficients import measured
+from loralab.planning.clips import clip_of, modalities_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-    from loralab.denoiser import Denoiser
 
 USUAL_TARGETS, USUAL_RANK = "attention_mlp", 16
 USUAL_BATCH = 8
 """Adapter and pictures at once, where a command only draws."""
 
 
-def subject_of(config: DictConfig, denoiser: Denoiser) -> Peaks:
+def subject_of(config: DictConfig, denoiser: Model) -> Peaks:
     """Gives what a training configuration trains, ready to be predicted; reads component configs only."""
     optimizer = {str(key): value for key, value in config.optimizer.items()}
     adapter = Adapter(
         rank=config.adapter.rank,
-        pattern=denoiser.target_pattern(config.adapter.targets),
+        pattern=_pattern(config, denoiser),
         use_dora=config.adapter.use_dora,
         zero_start=config.adapter.init != "orthogonal",
         optimizer=str(optimizer.pop("_target_")).rsplit(".", 1)[-1],
         options=optimizer,
         averaged=bool(config.ema_decay),
     )
-    side = resolution_of(config)
     subject = dataclasses.replace(
-        _subject(denoiser, adapter, height=side, width=side),
+        _subject(denoiser, adapter, sample_of(config)),
         micro_batch=config.micro_batch_size,
         accumulated=config.batch_size > config.micro_batch_size,
     )
     return Peaks(subject, measured())
 
 
-def run_of(config: DictConfig, denoiser: Denoiser) -> Run:
+def run_of(config: DictConfig, denoiser: Model) -> Run:
     """Gives how long a run is, and what it draws."""
     previews = config.evaluation.get("previews")
     drawing = None
-    if previews is not None:
+    if previews is not None and isinstance(denoiser, Denoiser):
         count = previews.num_prompts if previews.prompts is None else len(previews.prompts)
         count *= len(previews.seeds) * (2 + previews.num_snapshots)
         settings = {key: config.evaluation.drawing[key] for key in ("height", "width", "num_steps")}
@@ -56,38 +55,67 @@ def run_of(config: DictConfig, denoiser: Denoiser) -> Run:
     return Run(
         num_steps=config.steps,
         micro_batches=config.batch_size // config.micro_batch_size,
-        num_pixels=resolution_of(config) ** 2,
+        num_pixels=sample_of(config).num_pixels,
         drawing=drawing,
     )
 
 
-def resolution_of(config: DictConfig) -> int:
-    """Gives the largest resolution that is trained."""
+def sample_of(config: DictConfig) -> SampleSize:
+    """Gives the largest sample that is trained."""
+    if config.model.recipe.get("buckets"):
+        return clip_of(config)
     resolutions = config.dataset.get("resolutions") or [config.model.recipe.resolution]
-    return max(int(resolution) for resolution in resolutions)
+    side = max(int(resolution) for resolution in resolutions)
+    return SampleSize(height=side, width=side)
 
 
-def drawn_of(config: DictConfig, denoiser: Denoiser) -> tuple[Peaks, Drawing]:
-    """Gives what a command that only draws needs: the model with a usual adapter, and the pictures."""
+def drawn_of(config: DictConfig, denoiser: Denoiser | ClipDenoiser) -> tuple[Peaks, Drawing]:
+    """Gives what a command that only draws needs: the model with a usual adapter, and the pictures or clips."""
     adapter = Adapter(USUAL_RANK, denoiser.target_pattern(USUAL_TARGETS))
+    if isinstance(denoiser, ClipDenoiser):
+        return _drawn_clip(config, denoiser, adapter)
     height, width = (config.get(key) or getattr(denoiser.sampling, key) for key in ("height", "width"))
-    peaks = Peaks(_subject(denoiser, adapter, height=height, width=width), measured())
+    size = SampleSize(height=height, width=width)
+    peaks = Peaks(_subject(denoiser, adapter, size), measured())
     return peaks, _drawing(denoiser, num_pictures=USUAL_BATCH, height=height, width=width)
 
 
-def _subject(denoiser: Denoiser, adapter: Adapter, *, height: int, width: int) -> Subject:
-    blueprint = denoiser.blueprint()
-    return Subject(blueprint, adapter, _tokens(denoiser, blueprint, height=height, width=width))
-
-
-def _tokens(denoiser: Denoiser, blueprint: Blueprint, *, height: int, width: int) -> Tokens:
-    multiple = denoiser.size_multiple
-    sides = (-(-side // multiple) * multiple for side in (height, width))
-    shape = denoiser.latents_shape(**dict(zip(("height", "width"), sides, strict=True)))
-    return Tokens(
-        picture=blueprint.padded(denoiser.num_tokens(shape)),
-        prompt=blueprint.padded(blueprint.prompt_tokens),
+def _drawn_clip(config: DictConfig, denoiser: ClipDenoiser, adapter: Adapter) -> tuple[Peaks, Drawing]:
+    """Gives one clip, whose pixels need nothing beside the transformer: that is freed before they are decoded."""
+    width, height, frames, fps = (
+        config.get(key) or getattr(denoiser.sampling, key) for key in ("width", "height", "num_frames", "fps")
     )
+    size = SampleSize(
+        height=height,
+        width=width,
+        frames=frames,
+        fps=fps,
+        has_audio=config.sound,
+        reference=None if config.reference is None else (1, 1),
+    )
+    tokens = denoiser.tokens(size)
+    drawing = Drawing(
+        num_pictures=1,
+        batch_size=1,
+        num_steps=config.num_steps or denoiser.sampling.num_steps,
+        num_calls=1,
+        num_tokens=tokens.picture + tokens.audio + tokens.prompt,
+        num_pixels=0,
+    )
+    return Peaks(_subject(denoiser, adapter, size), measured()), drawing
+
+
+def _subject(denoiser: Model, adapter: Adapter, size: SampleSize) -> Subject:
+    return Subject(denoiser.blueprint(), adapter, denoiser.tokens(size))
+
+
+def _pattern(config: DictConfig, denoiser: Model) -> str:
+    """Gives the layers that carry the adapter: of clips, without those of a modality that is absent."""
+    targets = str(config.adapter.targets)
+    if not isinstance(denoiser, ClipDenoiser):
+        return denoiser.target_pattern(targets)
+    has_video, has_audio = modalities_of(config)
+    return denoiser.trained_pattern(targets, has_video=has_video, has_audio=has_audio)
 
 
 def _drawing(
@@ -100,7 +128,7 @@ def _drawing(
     batch_size: int = USUAL_BATCH,
 ) -> Drawing:
     sampling = denoiser.sampling
-    tokens = _tokens(denoiser, denoiser.blueprint(), height=height, width=width)
+    tokens = denoiser.tokens(SampleSize(height=height, width=width))
     return Drawing(
         num_pictures=num_pictures,
         batch_size=batch_size,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
+import os
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,28 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from PIL import Image
-
-LARGEST_SIDE = 512
-LOG_FOLDERS = ("wandb", "tensorboard", "csv")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture for a page: its address, its name, and whether enlarging must keep its pixels."""
+class Source:
+    """A picture's file and where it belongs: in which column of which row."""
 
-    source: str
-    name: str
-    is_small: bool
-
-
-@dataclass(frozen=True)
-class PreviewRow:
-    """A prompt and the pictures drawn for it."""
-
+    path: Path
+    column: str
     prompt: str
-    seed: int
-    pictures: tuple[Picture, ...]
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +49,7 @@ def settings(folder: Path) -> dict[str, str]:
     """Gives the resolved configuration under dotted keys."""
     path = folder / "config.yaml"
     config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return dict(_flat(config or {}))
+    return dict(flat(config or {}))
 
 
 def command(folder: Path) -> str:
@@ -72,31 +59,19 @@ def command(folder: Path) -> str:
     return " ".join(["python train.py", *(_quoted(str(override)) for override in overrides or [])])
 
 
-def preview_rows(folder: Path) -> list[PreviewRow]:
-    """Gives the previews with their pictures inside."""
+def previews(folder: Path) -> list[Source]:
+    """Lists a run's previews, row by row."""
     index = json_file(folder / "previews" / "index.json")
-    rows = []
-    for number, row in enumerate(index.get("rows", [])):
-        paths = {name: folder / "previews" / name / f"{number:02d}.png" for name in index["columns"]}
-        pictures = tuple(embedded(path, name=name) for name, path in paths.items() if path.is_file())
-        rows.append(PreviewRow(row["prompt"], row["seed"], pictures))
-    return rows
+    return [
+        Source(folder / "previews" / name / f"{number:02d}.png", name, row["prompt"], row["seed"])
+        for number, row in enumerate(index.get("rows", []))
+        for name in index["columns"]
+    ]
 
 
-def embedded(path: Path, *, name: str) -> Picture:
-    """Gives a picture as a data address: as it is, or reduced to a JPEG where it is large."""
-    with Image.open(path) as image:
-        size = image.size
-        if max(size) <= LARGEST_SIDE:
-            kind, data = "png", path.read_bytes()
-        else:
-            reduced = image.convert("RGB")
-            reduced.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
-            buffer = io.BytesIO()
-            reduced.save(buffer, format="JPEG", quality=90)
-            kind, data = "jpeg", buffer.getvalue()
-    address = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return Picture(address, name, is_small=max(size) <= 128)
+def relative(path: Path, folder: Path) -> str:
+    """Gives the address of a file from a page in `folder`."""
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def files(folder: Path) -> list[File]:
@@ -133,9 +108,10 @@ def _quoted(text: str) -> str:
     return f'"{text}"' if quoted != text and not set(text) & set('"$`\\!') else quoted
 
 
-def _flat(value: Any, *, prefix: str = "") -> Iterator[tuple[str, str]]:
+def flat(value: Any, *, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Gives the leaves of nested mappings under dotted keys, as text."""
     if isinstance(value, Mapping) and value:
         for key, inner in value.items():
-            yield from _flat(inner, prefix=f"{prefix}.{key}" if prefix else str(key))
+            yield from flat(inner, prefix=f"{prefix}.{key}" if prefix else str(key))
     elif prefix:
         yield prefix, value if isinstance(value, str) else json.dumps(value, default=str)

@@ -48,12 +48,14 @@ class Plan:
         points: what comes before anything is drawn.
         recipe: the documented setting; its trial is tagged.
         searches: whether to draw when all points are done.
+        max_hours: of running, over all trials, at which nothing more is begun; None is no limit.
     """
 
     space: Space
     points: Sequence[Point]
     recipe: Mapping[str, Any]
     searches: bool
+    max_hours: float | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ class Draws:
         with exclusive(self._url) as require_lock:
             trials = self._reaped()
             self._stop_at_failures(trials)
+            if self._plan.max_hours is not None and history.num_hours(trials) >= self._plan.max_hours:
+                return None
             create = partial(self._created, trials, require_lock=require_lock)
             lost = history.to_repeat(trials, max_retries=self._settings.max_retries)
             if lost is not None:

@@ -36,6 +36,12 @@ def num_counted(trials: Trials) -> int:
     return sum(not is_failed(trial) for trial in trials)
 
 
+def num_hours(trials: Trials) -> float:
+    """Gives how long all trials that have ended ran, together."""
+    durations = [trial.duration for trial in trials if trial.duration is not None]
+    return sum(each.total_seconds() for each in durations) / 3600
+
+
 def draw_index(trials: Trials) -> int:
     """Gives the place of the next draw, by which it is seeded: repeats do not move it.
 

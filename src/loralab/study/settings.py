@@ -50,6 +50,7 @@ class StudySettings:
         is_few_step: whether the model is distilled to few steps: its flow-matching validation loss is lowest where the
             distillation is lost, so that it is no score and prunes nothing.
         lease_s: how long after its last sign of life a trial of another machine counts as dead.
+        root: the folder of all studies, in which this one has its own.
     """
 
     name: str
@@ -71,6 +72,7 @@ class StudySettings:
     max_failures: int = 5
     lease_s: float = 60.0
     is_few_step: bool = False
+    root: str = str(STUDIES)
 
     def __post_init__(self) -> None:
         problems = [*self._unknown_choices(), *self._bad_numbers(), *self._bad_objectives()]
@@ -90,7 +92,7 @@ class StudySettings:
     @property
     def folder(self) -> Path:
         """Where the study keeps its files."""
-        return STUDIES / self.name
+        return Path(self.root) / self.name
 
     def _unknown_choices(self) -> list[str]:
         known = {"sampler": tuple(SAMPLERS), "pruner": tuple(PRUNERS), "design": DESIGNS, "lengths": LENGTHS}

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,10 +41,13 @@ log = logging.getLogger(__name__)
 class Worker:
     """A running trial, seen from the process that trains it."""
 
-    def __init__(self, study: Study, number: int, *, settings: StudySettings) -> None:
-        """Takes up a trial that its sweeper has created."""
+    def __init__(
+        self, study: Study, number: int, *, settings: StudySettings, stop: Callable[[], None] | None = None
+    ) -> None:
+        """Takes up a trial that its sweeper has created; `stop` ends it when the study has given it up."""
         from optuna import Trial
 
+        self._stop = stop or _stop_myself
         self._study, self._number, self._settings = study, number, settings
         self._scoring = persistently(lambda: scoring_of(study, settings))
         self._frozen = persistently(lambda: trial_of(study, number))
@@ -78,7 +81,7 @@ class Worker:
         """Gives signs of life during the block, then tells what became of the trial in `folder`."""
         settings = self._settings
         lease = Lease(
-            self._study._storage, key=attrs.WORKER, lease_s=settings.lease_s, lost=lambda _: _stop_myself()
+            self._study._storage, key=attrs.WORKER, lease_s=settings.lease_s, lost=lambda _: self._stop()
         )
         lease.add(self._frozen._trial_id)
         lease.start()
@@ -109,7 +112,7 @@ class Worker:
         try:
             persistently(lambda: self._trial.report(float(score), step))
         except UpdateFinishedTrialError:  # the next sign of life would say so, too
-            _stop_myself()
+            self._stop()
             return False
         return True
 
@@ -122,8 +125,12 @@ def scoring_of(study: Study, settings: StudySettings) -> Scoring:
     return Scoring(objectives=settings.targets, constraints=dict(settings.constraints or {}), lengths=lengths)
 
 
-def attach(number: int, settings: StudySettings, *, num_steps: int) -> Worker | None:
+def attach(
+    number: int, settings: StudySettings, *, num_steps: int, stop: Callable[[], None] | None = None
+) -> Worker | None:
     """Takes up a trial of so many steps; None where the study has its result, so that its line can be run again.
+
+    `stop` ends a run that the study has given up; by default the process is asked to.
 
     Raises:
         UserError: where there is no such study, or the study has given the trial up and repeats it.
@@ -143,7 +150,7 @@ def attach(number: int, settings: StudySettings, *, num_steps: int) -> Worker | 
     if trial.state.is_finished():
         log.info("trial %d of study %s is finished: this run is one for itself", number, settings.name)
         return None
-    return Worker(study, number, settings=settings)
+    return Worker(study, number, settings=settings, stop=stop)
 
 
 def _of_exception(error: BaseException) -> Outcome:

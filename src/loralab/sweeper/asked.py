@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from loralab.config import check
 from loralab.errors import UserError, joined
+from loralab.planning import settle
 from loralab.ranges import SAFE, SafeRange, Sweep, applicable, read_ranges, read_sweep, widened
 from loralab.study import Branch, Lengths, Plan, Space, StudySettings
 from loralab.study.lengths import KEY as STEPS
 from loralab.study.settings import DEFAULT_OBJECTIVES, FEW_STEP_SCORE
 from loralab.study.space import Point
-from loralab.sweeper.grammar import Typed, key_of, read_overrides
+from loralab.sweeper.grammar import Typed, key_of, overrides_of, read_overrides
 
 log = logging.getLogger("loralab")
 APART = ("study.", "study=", "sweep=", "trial.", "logger", "hydra")
@@ -36,6 +37,8 @@ class Asked:
         plan: space, points and recipe.
         lengths: the lengths that each trial's curve answers for, where it does.
         notes: searches beyond a safe range that were let through.
+        sets: gives what a point sets, as overrides of train.py.
+        ablation: its definition in plain values, where the points are the cells of one.
     """
 
     base: DictConfig
@@ -44,6 +47,8 @@ class Asked:
     plan: Plan
     lengths: Lengths | None
     notes: tuple[str, ...]
+    sets: Callable[[Point], list[str]] = overrides_of
+    ablation: Mapping[str, Any] | None = None
 
     @property
     def num_steps(self) -> int:
@@ -84,6 +89,7 @@ def read_asked(
     with open_dict(base):
         del base.hydra  # its names of folders exist for jobs only
     check(base)
+    settle(base)
     if sweep is not None:
         _require_model(sweep, base)
     _require_score(base, settings)
@@ -225,6 +231,12 @@ def _known_point(point: Mapping[str, Any], space: Space) -> Point:
     if left := [key for key in point if key not in inside]:
         raise UserError(f"study.enqueue: {', '.join(left)} of {dict(point)} lies outside what is searched")
     return inside
+
+
+def ends_of(asked: Asked, key: str) -> list[Any]:
+    """Gives the values, or the two ends, that trials may have of a setting."""
+    searched = asked.typed.searched.get(key)
+    return [OmegaConf.select(asked.base, key)] if searched is None else _ends(searched)
 
 
 def _ends(distribution: BaseDistribution) -> list[Any]:

@@ -54,6 +54,21 @@ def stop_children(number: int = signal.SIGTERM) -> None:
             _signal_group(process, number)
 
 
+def begun(command: Sequence[str], **settings: Any) -> subprocess.Popen[bytes] | None:
+    """Starts a process that `stop_children` reaches; None once it was called."""
+    with _starting:
+        if _stopped.is_set():
+            return None
+        process: subprocess.Popen[bytes] = subprocess.Popen(command, process_group=0, **settings)
+        _running.add(process)
+        return process
+
+
+def ended(process: subprocess.Popen[bytes]) -> None:
+    """Forgets a process that has ended."""
+    _running.discard(process)
+
+
 class Processes:
     """Launches jobs as processes, each on a place of its own."""
 
@@ -101,7 +116,7 @@ class Processes:
             return list(pool.map(self._run, jobs, itertools.count(first)))
 
     def _run(self, overrides: Sequence[str], number: int) -> JobReturn:
-        folder = self._folder(overrides, number)
+        folder = self.folder(overrides, number)
         folder.mkdir(parents=True, exist_ok=True)
         place = self._places.get()
         job = JobReturn(overrides=list(overrides), working_dir=str(folder), status=JobStatus.FAILED)
@@ -115,7 +130,7 @@ class Processes:
         if code == 0:
             job.status, job.return_value = JobStatus.COMPLETED, None
         else:
-            job.return_value = RuntimeError(f"{_ending(code)}; {_tail(folder / 'console.log')}")
+            job.return_value = RuntimeError(f"{ending(code)}; {_tail(folder / 'console.log')}")
         return job
 
     def _waited(self, command: list[str], *, folder: Path, place: str | None) -> int:
@@ -150,7 +165,8 @@ class Processes:
         kept = [o for o in (*hydra, *overrides) if not o.lstrip("+~").startswith(OWN)]
         return [sys.executable, *program, *kept, "hydra.mode=RUN", f"hydra.run.dir={quoted(str(folder))}"]
 
-    def _folder(self, overrides: Sequence[str], number: int) -> Path:
+    def folder(self, overrides: Sequence[str], number: int) -> Path:
+        """Gives where a job runs."""
         config = self._context.config_loader.load_sweep_config(self._config, list(overrides))
         with open_dict(config):
             config.hydra.job.num, config.hydra.job.id = number, str(number)
@@ -180,7 +196,8 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
         os.killpg(process.pid, number)
 
 
-def _ending(code: int) -> str:
+def ending(code: int) -> str:
+    """Says how a process ended."""
     if code >= 0:
         return f"its process ended with exit status {code}"
     return f"its process was ended by {signal.Signals(-code).name}"

@@ -62,6 +62,7 @@ def _described(settings: StudySettings, asked: Asked) -> dict[str, Any]:
         "recipe": _documented(asked),
         "safety": str(asked.base.safety),
         "widened": list(asked.notes),
+        **({} if asked.ablation is None else {"ablation": dict(asked.ablation)}),
     }
 
 

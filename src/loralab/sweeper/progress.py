@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from loralab.study import Draw, Plan, StudySettings, attrs, persistently, trial_of
-from loralab.sweeper.grammar import overrides_of
+from loralab.study.space import Point
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("loralab")
 REFRESH_S = 2.0
+LONG_FRACTION = re.compile(r"-?\d+\.\d+(e-?\d+)?")
 
 
 class Progress:
     """Tells of running, finished and pruned trials, and how long the rest may take."""
 
-    def __init__(self, study: Study, *, settings: StudySettings, plan: Plan) -> None:
-        """Begins the clock; `plan` says how many trials there will be."""
-        self._study, self._settings = study, settings
+    def __init__(
+        self, study: Study, *, settings: StudySettings, plan: Plan, sets: Callable[[Point], list[str]]
+    ) -> None:
+        """Begins the clock; `plan` says how many trials there will be, `sets` what a point sets."""
+        self._study, self._settings, self._sets = study, settings, sets
         self._total = max(len(plan.points), settings.num_trials if plan.searches else 0)
         self._running: dict[int, tuple[Draw, float]] = {}
         self._seconds: list[float] = []
@@ -55,7 +59,7 @@ class Progress:
     def began(self, draw: Draw) -> None:
         """Notes a trial that was launched."""
         self._running[draw.number] = (draw, time.monotonic())
-        log.info("trial %d began: %s", draw.number, " ".join(overrides_of(draw.point)))
+        log.info("trial %d began: %s", draw.number, " ".join(self._sets(draw.point)))
 
     def ended(self, draw: Draw) -> None:
         """Says what came of a trial, and how long the others may take."""
@@ -107,7 +111,7 @@ class Progress:
             step = max(reported, default=None)
             table.add_row(
                 str(number),
-                " ".join(f"{key}={_short(value)}" for key, value in draw.point.items()),
+                " ".join(map(_short, self._sets(draw.point))),
                 "" if step is None else str(step),
                 "" if step is None else f"{reported[step]:.5g}",
                 _duration(time.monotonic() - start),
@@ -128,8 +132,10 @@ def _lines_above() -> Iterator[None]:
                 handler.setStream(stream)
 
 
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _short(override: str) -> str:
+    """Gives an override with a long fraction rounded."""
+    key, _, text = override.partition("=")
+    return f"{key}={float(text):.4g}" if LONG_FRACTION.fullmatch(text) else override
 
 
 def _where(settings: StudySettings) -> str:

@@ -6,13 +6,14 @@ next trial as soon as it is free, so that a slow trial holds nobody up.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,10 @@ from omegaconf import DictConfig
 
 from loralab.config import built_study, quoted
 from loralab.errors import UserError
-from loralab.study import Draw, Draws, Lease, attrs, persistently, scoring_of, storage_url
+from loralab.study import Draw, Draws, Lease, StudySettings, attrs, persistently, scoring_of, storage_url
 from loralab.study.samplers import build_pruner
-from loralab.sweeper.asked import read_asked
-from loralab.sweeper.grammar import overrides_of
+from loralab.sweeper.ablation import asked_ablation, tell_plan, write_outcome
+from loralab.sweeper.asked import Asked, read_asked
 from loralab.sweeper.launcher import stop_children
 from loralab.sweeper.opened import opened_study
 from loralab.sweeper.progress import Progress
@@ -53,7 +54,8 @@ def run_sweep(
             hydra_context=context, task_function=task_function, config=config
         )
         _start_ray(config)
-        is_interrupted = sweep.run(launcher)
+        with sweep.prepared(launcher):
+            is_interrupted = sweep.run(launcher)
     except UserError as error:
         log.error("%s", error)
         sys.exit(2)
@@ -82,10 +84,7 @@ class _Sweep:
     """One process's share of a study."""
 
     def __init__(self, arguments: Sequence[str], *, config: DictConfig, context: HydraContext) -> None:
-        self._settings = built_study(config)
-        self._asked = read_asked(
-            arguments, config=config, loader=context.config_loader, settings=self._settings
-        )
+        self._settings, self._asked = _asked(arguments, config=config, context=context)
         if self._settings.num_workers > 1 and config.hydra.launcher._target_ == IN_PROCESS:
             raise UserError(
                 f"study.num_workers={self._settings.num_workers} needs processes; hydra/launcher=basic has none"
@@ -105,16 +104,35 @@ class _Sweep:
             scoring=self._scoring,
         )
         self._lease = Lease(self._study._storage, key=attrs.SWEEPER, lease_s=self._settings.lease_s)
-        self._progress = Progress(self._study, settings=self._settings, plan=self._asked.plan)
+        self._progress = Progress(
+            self._study, settings=self._settings, plan=self._asked.plan, sets=self._asked.sets
+        )
+        self._num_places = self._settings.num_workers
         self._stopping = threading.Event()
         self._problem: Exception | None = None
         self._active = 0
         self._taking = threading.Lock()
 
+    @contextlib.contextmanager
+    def prepared(self, launcher: Launcher) -> Iterator[None]:
+        """Lets a packed launcher say how many trials run at a time, and ends its process afterwards."""
+        from hydra_plugins.loralab_study import PackedLauncher
+
+        if not isinstance(launcher, PackedLauncher):
+            yield
+            return
+        self._num_places = launcher.packing.prepare(self._asked, self._settings)
+        try:
+            yield
+        finally:
+            launcher.packing.close()
+
     def run(self, launcher: Launcher) -> bool:
         """Keeps all places busy until nothing is left; says whether it was asked to stop before."""
         previous = {n: signal.signal(n, self._asked_to_stop) for n in (signal.SIGINT, signal.SIGTERM)}
         self._lease.start()
+        if self._asked.ablation is not None:
+            tell_plan(self._study, asked=self._asked, settings=self._settings)
         try:
             with self._progress.shown():
                 self._on_all_places(lambda: self._place(launcher))
@@ -124,15 +142,18 @@ class _Sweep:
                 signal.signal(number, handler)
         if self._problem is not None:
             raise self._problem
-        self._progress.summary()
+        if self._asked.ablation is None:
+            self._progress.summary()
+        else:
+            write_outcome(self._settings, url=self._url)
         return self._stopping.is_set()
 
     def _on_all_places(self, place: Callable[[], None]) -> None:
         """Runs in this thread where one place is enough: a trial in this very process may need it for signals."""
-        if self._settings.num_workers == 1:
+        if self._num_places == 1:
             place()
             return
-        threads = [threading.Thread(target=place) for _ in range(self._settings.num_workers)]
+        threads = [threading.Thread(target=place) for _ in range(self._num_places)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -158,14 +179,14 @@ class _Sweep:
     def _taken(self) -> Draw | None:
         """Takes the next trial, unless trials of a launcher that has died still hold this machine's places."""
         with self._taking:
-            if self._active + self._draws.num_orphans() >= self._settings.num_workers:
+            if self._active + self._draws.num_orphans() >= self._num_places:
                 return None
             draw = self._draws.next()
             self._active += draw is not None
             return draw
 
     def _run_trial(self, draw: Draw, launcher: Launcher) -> None:
-        searched = overrides_of(draw.point)
+        searched = self._asked.sets(draw.point)
         storage = self._study._storage
         persistently(lambda: storage.set_trial_user_attr(draw.trial_id, attrs.OVERRIDES, searched))
         self._lease.add(draw.trial_id)
@@ -220,6 +241,16 @@ class _Sweep:
             signal.Signals(number).name,
         )
         stop_children()
+
+
+def _asked(
+    arguments: Sequence[str], *, config: DictConfig, context: HydraContext
+) -> tuple[StudySettings, Asked]:
+    """Reads the command: an ablation's, whose runs are listed, or a search's."""
+    if config.get("ablation") is not None:
+        return asked_ablation(arguments, config=config, loader=context.config_loader)
+    settings = built_study(config)
+    return settings, read_asked(arguments, config=config, loader=context.config_loader, settings=settings)
 
 
 def _launched(launcher: Launcher, overrides: list[str], *, number: int) -> str | None:

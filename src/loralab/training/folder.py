@@ -45,6 +45,11 @@ class RunFolder:
         return self.root / "checkpoint.ckpt"
 
     @property
+    def good_checkpoint(self) -> Path:
+        """The trainer's state at the last good snapshot, while the newer ones are suspect."""
+        return self.root / "checkpoint_good.ckpt"
+
+    @property
     def previews(self) -> Path:
         """Pictures drawn from adapter files."""
         return self.root / "previews"

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
 import lightning
 
 log = logging.getLogger(__name__)
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""The last is what SLURM is usually told to send ahead of the end: `#SBATCH --signal=USR1@120`."""
 
 
 class Interrupt(lightning.Callback):
     """Turns the first signal into a stop at the end of the running step; a second one ends the process at once."""
 
-    def __init__(self) -> None:
-        """Waits for `on_train_start` to take the signals over."""
+    def __init__(self, signals: Sequence[signal.Signals] = SIGNALS) -> None:
+        """Waits for `on_train_start` to take the signals over; without any, `received` is set by somebody else."""
+        self._signals = tuple(signals)
         self.received: str | None = None
         self._step = 0
         self._previous: dict[signal.Signals, Any] = {}
@@ -25,7 +28,7 @@ class Interrupt(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Installs the handlers over those of the trainer."""
         self._step = trainer.global_step
-        self._previous = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        self._previous = {number: signal.signal(number, self._handle) for number in self._signals}
 
     def on_train_batch_end(
         self,

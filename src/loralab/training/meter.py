@@ -20,11 +20,13 @@ class Meter:
         device: on a GPU peaks are of tensors, each over its own time; on a CPU they are the process's so far.
         stages: what was measured.
         peaks_gib: of every stage without what was kept apart in it, and of what was.
+        alone: whether the device's peaks are this run's; beside other runs each stage's is that of all so far.
     """
 
     device: torch.device
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     peaks_gib: dict[str, float] = field(default_factory=dict)
+    alone: bool = True
     _running: str = ""
 
     @contextlib.contextmanager
@@ -60,6 +62,6 @@ class Meter:
         self.peaks_gib[self._running] = max(self.peaks_gib.get(self._running, 0.0), peak)
 
     def _reset(self, name: str) -> None:
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and self.alone:
             torch.cuda.reset_peak_memory_stats(self.device)
         self._running = name

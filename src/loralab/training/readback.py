@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Readback:
-    """One number on its way to the host: `value` waits for the number's own copy, never for later work."""
+    """A number, or a row of them, on its way to the host: reading waits for its own copy, never for later work."""
 
     def __init__(self, number: Tensor) -> None:
         """Starts the copy on the current stream, behind the kernels that compute the number."""
@@ -24,6 +24,13 @@ class Readback:
 
     def value(self) -> float:
         """Gives the number as it was when the copy was asked for."""
+        return float(self._arrived().item())
+
+    def values(self) -> list[float]:
+        """Gives several numbers, where there are such."""
+        return [float(number) for number in self._arrived().tolist()]
+
+    def _arrived(self) -> Tensor:
         if self._done is not None:
             self._done.synchronize()
-        return float(self._copy.item())
+        return self._copy

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +47,23 @@ def build_trainer(
     )
 
 
-def fit(
-    trainer: lightning.Trainer, module: lightning.LightningModule, *, loader: Any, resume_from: Path | None
-) -> None:
-    """Trains to the last step or until a callback stops the trainer."""
-    checkpoint = None if resume_from is None else str(resume_from)
+@contextlib.contextmanager
+def warnings_expected() -> Iterator[None]:
+    """Silences what Lightning says about every run."""
     with warnings.catch_warnings():
         for message in EXPECTED:
             warnings.filterwarnings("ignore", message=message)
+        yield
+
+
+def fit(
+    trainer: lightning.Trainer, module: lightning.LightningModule, *, loader: Any, resume_from: Path | None
+) -> None:
+    """Trains to the last step or until a callback stops the trainer.
+
+    Filters of warnings are the process's: in a further thread, whoever started it has set `warnings_expected`.
+    """
+    checkpoint = None if resume_from is None else str(resume_from)
+    is_main = threading.current_thread() is threading.main_thread()
+    with warnings_expected() if is_main else contextlib.nullcontext():
         trainer.fit(module, train_dataloaders=loader, ckpt_path=checkpoint, weights_only=True)

@@ -8,21 +8,25 @@ from typing import Any
 import lightning
 import torch
 
-from loralab.data.batch import Batch
+from loralab import names
+from loralab.data.batch import AnyBatch
 from loralab.objectives import Objective
+from loralab.objectives.objective import LOSS as TOTAL
 from loralab.optim import averaged
 
-LOSS, DETECTOR = "validation/loss", "detector/flow_matching"
+LOSS, DETECTOR = names.VALIDATION, names.DETECTOR
 
 
 class Validation(lightning.Callback):
     """Logs one metric per noise level and their mean, `validation/loss`, before the first step and every `every`.
 
+    Where the error is a sum over modalities, each of them has such metrics too: `validation/video`, `validation/audio`.
+
     On a few-step model the same numbers are a detector, `detector/flow_matching`: they fall as few steps are lost.
     """
 
     def __init__(
-        self, batches: Sequence[Batch], *, levels: Sequence[float], every: int, is_detector: bool = False
+        self, batches: Sequence[AnyBatch], *, levels: Sequence[float], every: int, is_detector: bool = False
     ) -> None:
         """Keeps the batches; without any it does nothing."""
         self._name = DETECTOR if is_detector else LOSS
@@ -65,13 +69,17 @@ class Validation(lightning.Callback):
                 module.validation_errors(b.to(module.device), levels=self._levels) for b in self._batches
             ]
         module.train(training)
-        means = torch.cat(errors, 1).mean(1).tolist()
-        by_level = dict(zip(self.bands, means, strict=True))
-        metrics = {f"{self._name}_sigma_{level}": mean for level, mean in by_level.items()}
-        metrics[self._name] = sum(means) / len(means)
+        metrics: dict[str, float] = {}
+        for part in errors[0]:
+            name = self._name if part == TOTAL else names.validation_of(part)
+            means = torch.cat([error[part] for error in errors], 1).mean(1).tolist()
+            metrics |= {
+                names.at_sigma(name, level): mean for level, mean in zip(self.bands, means, strict=True)
+            }
+            metrics[name] = sum(means) / len(means)
         self.history.append((trainer.global_step, metrics[self._name]))
-        for level, mean in by_level.items():
-            self.bands[level][str(trainer.global_step)] = mean
+        for level in self.bands:
+            self.bands[level][str(trainer.global_step)] = metrics[names.at_sigma(self._name, level)]
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
 

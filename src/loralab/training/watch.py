@@ -21,6 +21,7 @@ import lightning
 import torch
 from torch import nn
 
+from loralab import names
 from loralab.adapter import Ema, disabled, update_norms, with_state
 from loralab.adapter.compare import update_cosine
 from loralab.adapter.roles import STUDENT, Roles
@@ -228,7 +229,7 @@ class FewStepWatch(lightning.Callback):
         if trainer.is_global_zero:
             grid = looks.beside(columns, self._prompts.prompts.texts)
             path = save_png(grid, self._folder / f"step_{step:06d}.png")
-            log_picture(trainer.loggers, name="watch/pictures", path=path, step=step)
+            log_picture(trainer.loggers, name=names.LOOK, path=path, step=step)
         return {"retain/sharpness": sharpness(after, reference=before)}
 
     def _decoded(self, *latents: Latents) -> list[torch.Tensor | None]:

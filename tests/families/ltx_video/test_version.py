@@ -133,7 +133,7 @@ def test_a_probable_other_version_is_refused_and_the_way_out_is_told():
     message = refused(file_name="ltx-2-19b-lora-camera-control-static")
 
     assert "belongs to LTX-2.0: its name is ltx-2-19b" in message
-    assert "or set adapter.assume_base=2.3 if you know better." in message
+    assert "or set model.assume_base=2.3 if you know better." in message
 
 
 def test_an_unknown_version_is_refused_until_it_is_assumed():
@@ -142,9 +142,9 @@ def test_an_unknown_version_is_refused_until_it_is_assumed():
     message = refused()
 
     assert "it can be of 2.0, 2.3, 2.5" in message and "it adapts layers that all versions have" in message
-    assert "set adapter.assume_base=2.3; otherwise retrain" in message
+    assert "set model.assume_base=2.3; otherwise retrain" in message
     assert "it can be of 2.3, 2.5" in refused(shapes=gates)
-    assert refused(assume_base="2.0").startswith("adapter.assume_base=2.0: this model is LTX-2.3")
+    assert refused(assume_base="2.0").startswith("model.assume_base=2.0: this model is LTX-2.3")
 
 
 def test_checkpoints_of_other_versions_and_distilled_ones_are_refused():

@@ -41,7 +41,7 @@ def read_tracks(path: str | Path) -> tuple[Track, ...]:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}). Give the JSON file of tracks.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no JSON: {error}") from error
     return parse_tracks(content, source=str(path))
 

@@ -12,6 +12,7 @@ from loralab.data.video.clip import Clip
 FRAMES = "rgb-cover-bicubic-1"
 SOUND = "stereo-16k-1"
 MASK = "grey-cover-box-causal-mean-1"
+AUDIO_MASK = "level-causal-mean-1"
 
 
 def video_fingerprint(clip: Clip, *, base_version: str) -> str:
@@ -51,3 +52,11 @@ def mask_fingerprint(clip: Clip) -> str | None:
     if clip.video_mask is None:
         return None
     return digest(MASK, clip.video_mask.key, clip.video_mask.indices, clip.bucket)
+
+
+def audio_mask_fingerprint(clip: Clip, *, num_latents: int) -> str | None:
+    """Digests what the audio mask's latents depend on, None without one; no encoder takes part."""
+    if clip.audio_mask is None:
+        return None
+    mask = clip.audio_mask
+    return digest(AUDIO_MASK, mask.key, mask.start, clip.period, clip.bucket.frames, clip.fps, num_latents)

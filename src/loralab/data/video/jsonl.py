@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from loralab.data.captions import tidy
-from loralab.data.manifest import inside, json_lines
+from loralab.data.folder import stray_links
+from loralab.data.manifest import inside, is_unicode, json_lines
 from loralab.data.records import Problem, UnusableError
 from loralab.data.video.entries import PICTURE_ENDINGS, VIDEO_ENDINGS, ClipEntry, ClipListing
 from loralab.errors import UserError
@@ -63,7 +64,7 @@ def _entry(row: object, *, folder: Path) -> ClipEntry:
     if not row.get("video"):
         raise UnusableError("has no video")
     caption = row.get("caption")
-    if not isinstance(caption, str | None):
+    if not isinstance(caption, str | None) or not is_unicode(caption or ""):
         raise UnusableError(f"caption={caption!r} is not text")
     files: dict[str, Any] = {
         column: _file(folder, column, row[column]) for column in FILES if row.get(column)
@@ -82,6 +83,8 @@ def _file(folder: Path, column: str, name: object) -> Path:
     path = inside(folder, name)
     if not path.is_file():
         raise UnusableError(f"{column}={name} is not there (looked for {path})")
+    if any(stray_links([path], root=folder)):
+        raise UnusableError(f"{column}={name} is a link out of {folder}, to {path.resolve()}; copy the file")
     endings = (*VIDEO_ENDINGS, *PICTURE_ENDINGS)
     if column in FRAMED and path.suffix.lower() not in endings:
         raise UnusableError(f"{column}={name} has none of the known endings {', '.join(endings)}")

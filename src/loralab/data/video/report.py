@@ -70,7 +70,7 @@ class Report:
         if self.clips:
             buckets = Counter(str(clip.bucket) for clip in self.clips)
             yield f"buckets: {', '.join(f'{bucket}: {count}' for bucket, count in buckets.most_common())}"
-        yield from (f"note: {note}" for note in (*self.notes, *self._remarks()))
+        yield from (f"note: {note}" for note in (*self.notes, *self.remarks()))
 
     def counts(self) -> str:
         """Gives how many clips were listed, accepted and not, with the reasons."""
@@ -93,7 +93,8 @@ class Report:
         if not self.clips:
             raise UserError("no clip is left to train on.")
 
-    def _remarks(self) -> Iterator[str]:
+    def remarks(self) -> Iterator[str]:
+        """Yields what is worth a second look."""
         rates = Counter(f"{clip.fps:.5g}" for clip in self.clips if len(clip.probe.times) > 1)
         if len(rates) > 1:
             shown = ", ".join(f"{count} at {rate}" for rate, count in rates.most_common())

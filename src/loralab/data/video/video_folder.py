@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from loralab.data.folder import CAPTION_ENDINGS, caption_beside, passed_over, visible_files
+from loralab.data.folder import CAPTION_ENDINGS, caption_beside, passed_over, stray_links, visible_files
 from loralab.data.records import Problem, UnusableError
 from loralab.data.video.entries import (
     PICTURE_ENDINGS,
@@ -28,8 +28,12 @@ class VideoFolderSource:
         if not folder.is_dir():
             raise UserError(f"{key}={root} is not a folder. Give the folder that holds the clips.")
         files = visible_files(folder)
-        entries, problems = [], []
-        for path in files:
+        entries: list[ClipEntry] = []
+        stray = set(stray_links(files, root=folder))
+        problems = [Problem(str(path), f"is a link out of {key}; copy the file") for path in sorted(stray)]
+        for path in (each for each in files if each not in stray):
+            if any(path.with_suffix(ending) in stray for ending in CAPTION_ENDINGS):
+                continue
             if not (is_video(path) or is_picture(path)):
                 continue
             name = path.relative_to(folder).as_posix()

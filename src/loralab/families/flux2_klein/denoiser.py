@@ -8,17 +8,21 @@ given fp32 tokens and runs under autocast.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from loralab.adapter.belonging import Base
+from loralab.adapter.metadata import metadata_of
 from loralab.denoiser import Component, Denoiser, ModelIdentity, Sampling
 from loralab.errors import UserError
 from loralab.families.flux2_klein import components as klein
+from loralab.families.flux2_klein.belonging import kind_of, recognised
 from loralab.families.shared.checkpoint import Checkpoint
 from loralab.families.shared.components import Components
 from loralab.families.shared.schedule import pipeline_sigmas
@@ -44,6 +48,7 @@ class Flux2Klein(Denoiser):
         variant: Literal["base", "distilled"] = "base",
         text_layers: Sequence[int] = (9, 18, 27),
         max_prompt_length: int = 512,
+        assume_base: str | None = None,
     ) -> None:
         """Names a checkpoint; nothing is read before it is needed.
 
@@ -55,9 +60,12 @@ class Flux2Klein(Denoiser):
             variant: `base` is trained by velocity regression and guided; `distilled` takes few steps unguided.
             text_layers: hidden states of the text encoder that make up a prompt embedding.
             max_prompt_length: every prompt is cut or padded to so many tokens.
+            assume_base: this model's name, to take adapters for its own that are of another base or do not say.
         """
         self.name, self.variant, self.sampling = name, variant, sampling
         self.text_layers, self.max_prompt_length = tuple(text_layers), max_prompt_length
+        self._assume_base = assume_base
+        self.foreign_names = dataclasses.replace(klein.FOREIGN_NAMES, guard=self._require_belonging)
         self.checkpoint = Checkpoint(checkpoint, revision, pipeline="Flux2KleinPipeline")
         self._components = Components(
             self.checkpoint,
@@ -81,6 +89,25 @@ class Flux2Klein(Denoiser):
                 f" checkpoint. Choose model={self.name}_distilled, or a base checkpoint."
             )
         return self._components.identity(family=self.family, model=self.name, variant=self.variant)
+
+    def _require_belonging(
+        self, path: str, header: Mapping[str, str], shapes: Mapping[str, Sequence[int]]
+    ) -> None:
+        """Refuses an adapter that was trained on another base, or of which nobody knows."""
+        config = self.checkpoint.config("transformer")
+        base = Base(
+            family=self.family,
+            model=self.name,
+            checkpoint=self.checkpoint.location,
+            digest=lambda: self.identity().base_digest,
+            kind=kind_of(config["num_attention_heads"] * config["attention_head_dim"]),
+            takes=frozenset({self.name.removesuffix("_distilled")} if self.variant == "distilled" else ()),
+            assumed=self._assume_base,
+        )
+        if (metadata := metadata_of(path, header)) is not None:
+            base.require_own(path, metadata)
+        else:
+            base.require_recognised(path, recognised(shapes, ours=base.kind))
 
     def blueprint(self) -> Blueprint:
         """Gives the networks without weights; every prompt has the same length."""

@@ -18,15 +18,15 @@ def require_adapter_base(path: str, base: Base, *, assume_base: str | float | No
     Args:
         path: the adapter file, as typed.
         base: what is known of it (`version.adapter_base`).
-        assume_base: what the user says it is (`adapter.assume_base`); counts where the file is not sure itself.
+        assume_base: what the user says it is (`model.assume_base`); counts where the file is not sure itself.
 
     Raises:
         UserError: if it was trained on another version, or if that is unknown and nothing is assumed.
     """
     if assume_base is not None and str(assume_base) != OURS:
         raise UserError(
-            f"adapter.assume_base={assume_base}: this model is LTX-{OURS}, and an adapter of anything else spoils what "
-            f"it draws. Set adapter.assume_base={OURS} for an adapter that was trained on it, or null."
+            f"model.assume_base={assume_base}: this model is LTX-{OURS}, and an adapter of anything else spoils what "
+            f"it draws. Set model.assume_base={OURS} for an adapter that was trained on it, or null."
         )
     if OURS not in base.versions and (base.sure or assume_base is None):
         raise UserError(
@@ -38,7 +38,7 @@ def require_adapter_base(path: str, base: Base, *, assume_base: str | float | No
         raise UserError(
             f"adapter={path} does not say which LTX-2 it was trained on, and {base.reason}: it can be of "
             f"{', '.join(sorted(base.versions))}. One of another version would load without an error and spoil what is "
-            f"drawn. If you know that it was trained on LTX-{OURS}, set adapter.assume_base={OURS}; otherwise retrain "
+            f"drawn. If you know that it was trained on LTX-{OURS}, set model.assume_base={OURS}; otherwise retrain "
             f"it, with latents and captions encoded by LTX-{OURS}."
         )
 
@@ -75,4 +75,4 @@ def require_undistilled(checkpoint: str, scheduler: Mapping[str, Any], *, model:
 
 
 def _unless(base: Base) -> str:
-    return "" if base.sure else f", or set adapter.assume_base={OURS} if you know better"
+    return "" if base.sure else f", or set model.assume_base={OURS} if you know better"

@@ -13,6 +13,7 @@ attention between the modalities is off, which makes the answer exactly that of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
 
@@ -88,7 +89,12 @@ class _Told(NamedTuple):
 
 
 def predict(
-    transformer: nn.Module, *, video: Modality | None = None, audio: Modality | None = None
+    transformer: nn.Module,
+    *,
+    video: Modality | None = None,
+    audio: Modality | None = None,
+    perturbed_blocks: Sequence[int] = (),
+    isolated: bool = False,
 ) -> Velocities:
     """Predicts the velocities of what is generated, differentiable with respect to an adapter.
 
@@ -96,6 +102,8 @@ def predict(
         transformer: diffusers' `LTX2VideoTransformer3DModel` of LTX-2.3; under autocast if its weights are not fp32.
         video: None if it is absent.
         audio: None if it is absent: no layer of the audio branch then has any effect.
+        perturbed_blocks: blocks that pass values on in the place of self-attention, for guidance.
+        isolated: leave the attention between the modalities out, for guidance.
 
     Raises:
         ValueError: if neither is generated.
@@ -120,7 +128,8 @@ def predict(
             audio_sigma=heard.sigma,
             video_coords=seen.bounds,
             audio_coords=heard.bounds,
-            isolate_modalities=video is None or audio is None,
+            isolate_modalities=isolated or video is None or audio is None,
+            spatio_temporal_guidance_blocks=list(perturbed_blocks),
             use_cross_timestep=True,
             return_dict=False,
         )

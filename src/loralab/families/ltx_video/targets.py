@@ -35,6 +35,8 @@ TARGETS = {
     "audio_from_video": rf"{_BLOCK}(?:audio_(?:attn[12]{_PROJECTIONS}|{_MLP})|video_to_audio_attn{_PROJECTIONS})",
     "cross_attention": rf"{_BLOCK}{_CROSS}{_PROJECTIONS}",
 }
+WHOLE = ("attention", "attention_mlp", "all")
+"""Names that mean the layers of whichever modalities are there."""
 _OF_AUDIO = re.compile(r"(?:.*\.)?audio_(?!to_video_).*|av_cross_attn_audio_.*")
 _OF_VIDEO = re.compile(r"(?!.*(?:audio|video_to_audio)).*|av_cross_attn_video_.*")
 _BETWEEN = re.compile(rf".*\.{_CROSS}\..*|av_cross_attn_.*")
@@ -42,12 +44,23 @@ _BETWEEN = re.compile(rf".*\.{_CROSS}\..*|av_cross_attn_.*")
 
 def idle_layers(names: Iterable[str], *, has_video: bool, has_audio: bool) -> list[str]:
     """Names the layers that get no gradient: an absent modality's, and those between the modalities."""
+    patterns = _idle(has_video=has_video, has_audio=has_audio)
+    return [name for name in names if any(pattern.fullmatch(name) for pattern in patterns)]
+
+
+def used_pattern(pattern: str, targets: str, *, has_video: bool, has_audio: bool) -> str:
+    """Leaves idle layers out of a pattern, if `targets` is a name for layers of both modalities."""
+    if targets not in WHOLE:
+        return pattern
+    idle = _idle(has_video=has_video, has_audio=has_audio)
+    return "".join(rf"(?!(?:{other.pattern})\Z)" for other in idle) + f"(?:{pattern})"
+
+
+def _idle(*, has_video: bool, has_audio: bool) -> list[re.Pattern[str]]:
     patterns = [
         pattern for pattern, present in ((_OF_VIDEO, has_video), (_OF_AUDIO, has_audio)) if not present
     ]
-    if patterns:
-        patterns.append(_BETWEEN)
-    return [name for name in names if any(pattern.fullmatch(name) for pattern in patterns)]
+    return [*patterns, _BETWEEN] if patterns else []
 
 
 def require_no_idle_layers(names: Iterable[str], targets: str, *, has_video: bool, has_audio: bool) -> None:

@@ -25,6 +25,8 @@ from loralab.memory import Placement
 from loralab.memory.loading import empty, tensors_of
 
 log = logging.getLogger(__name__)
+EXACT = ("vae", "audio_vae", "vocoder")
+"""Components that are in fp32 however the base is placed."""
 Loader = Callable[[Checkpoint, Placement], nn.Module]
 
 
@@ -138,9 +140,9 @@ class Components:
         if placement == self.placement:
             return
         self.placement = placement
-        self._loaded = {name: network for name, network in self._loaded.items() if name == "vae"}
-        for vae in self._loaded.values():
-            vae.to(self.device)
+        self._loaded = {name: network for name, network in self._loaded.items() if name in EXACT}
+        for network in self._loaded.values():
+            network.to(self.device)
 
     def release(self, component: Component) -> None:
         """Frees a component's memory; the next use loads it again."""

@@ -46,7 +46,25 @@ def each(
     """
     ways = [] if beside is None else [_aside(beside, device)]
     ways += [] if decoder is None else [_in_tiles(decoder, device, side=side) for side in TILES]
-    results = []
+    return torch.stack(retried(function, items, ways))
+
+
+def retried(
+    function: Callable[[Tensor], Tensor],
+    items: Iterable[Tensor],
+    ways: Iterable[contextlib.AbstractContextManager[None]],
+) -> list[Tensor]:
+    """Lists what the function gives for each item, inside one more of the ways whenever the memory does not suffice.
+
+    Args:
+        function: of an item.
+        items: its inputs.
+        ways: what makes room, in the order in which it is tried; a way that was taken lasts until the last item.
+
+    Raises:
+        torch.OutOfMemoryError: if all of them do not suffice.
+    """
+    results, remaining = [], list(ways)
     with contextlib.ExitStack() as until_done:
         for item in items:
             while True:
@@ -54,25 +72,25 @@ def each(
                     results.append(function(item))
                     break
                 except torch.OutOfMemoryError:
-                    if not ways:
+                    if not remaining:
                         raise
                 # not in the handler, where the error holds what was computed
-                until_done.enter_context(ways.pop(0))
-    return torch.stack(results)
+                until_done.enter_context(remaining.pop(0))
+    return results
 
 
 @contextlib.contextmanager
 def _aside(network: nn.Module, device: torch.device) -> Iterator[None]:
-    _say_once("too little memory for the VAE beside the transformer, which waits in main memory meanwhile")
+    say_once("too little memory for the VAE beside the transformer, which waits in main memory meanwhile")
     present = [
         tensor for tensor in (*network.parameters(), *network.buffers()) if tensor.device.type == device.type
     ]  # weights of swapped blocks wait in main memory already, and stay there
     _move(present, torch.device("cpu"))
-    _empty_cache(device)
+    empty_cache(device)
     try:
         yield
     finally:
-        _empty_cache(device)
+        empty_cache(device)
         _move(present, device)
 
 
@@ -83,12 +101,12 @@ def _move(tensors: Iterable[Tensor], device: torch.device) -> None:
 
 @contextlib.contextmanager
 def _in_tiles(vae: Any, device: torch.device, *, side: int) -> Iterator[None]:
-    _say_once(
+    say_once(
         f"too little memory to decode a whole picture: the VAE goes by overlapping tiles of {side} pixels, which"
         " changes the picture a little"
     )
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
-    _empty_cache(device)
+    empty_cache(device)
     with altered(vae, use_tiling=True, tile_sample_min_size=side, tile_latent_min_size=side // factor):
         yield
 
@@ -105,10 +123,12 @@ def altered(vae: Any, **settings: Any) -> Iterator[None]:
 
 
 @functools.cache
-def _say_once(message: str) -> None:
+def say_once(message: str) -> None:
+    """Logs a line, the first time only."""
     log.info(message)
 
 
-def _empty_cache(device: torch.device) -> None:
+def empty_cache(device: torch.device) -> None:
+    """Gives back what the device's allocator holds and nobody uses."""
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -9,13 +9,16 @@ Each sequence is padded to a multiple of 32 inside the network with learned toke
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from loralab.adapter.belonging import Base
+from loralab.adapter.metadata import metadata_of
 from loralab.denoiser import Component, Denoiser, ModelIdentity, Sampling
 from loralab.errors import UserError
 from loralab.families.shared.checkpoint import Checkpoint
@@ -23,6 +26,7 @@ from loralab.families.shared.components import Components
 from loralab.families.shared.schedule import pipeline_sigmas
 from loralab.families.shared.targets import pattern_for
 from loralab.families.z_image import components as zimage
+from loralab.families.z_image.belonging import KINDS, recognised
 from loralab.memory import Placement
 from loralab.memory.plan import Blueprint
 
@@ -48,6 +52,7 @@ class ZImage(Denoiser):
         revision: str | None = None,
         variant: Literal["base", "distilled"] = "base",
         max_prompt_length: int = 512,
+        assume_base: str | None = None,
     ) -> None:
         """Names a checkpoint; nothing is read before it is needed.
 
@@ -58,9 +63,12 @@ class ZImage(Denoiser):
             revision: branch, tag or commit of a hub id.
             variant: `base` is trained by velocity regression and guided; `distilled` (Turbo) is unguided.
             max_prompt_length: longer prompts are cut to so many tokens.
+            assume_base: this model's name, to take adapters for its own that are of another base or do not say.
         """
         self.name, self.variant, self.sampling = name, variant, sampling
         self.max_prompt_length = max_prompt_length
+        self._assume_base = assume_base
+        self.foreign_names = dataclasses.replace(zimage.FOREIGN_NAMES, guard=self._require_belonging)
         self.checkpoint = Checkpoint(checkpoint, revision, pipeline="ZImagePipeline")
         self._components = Components(
             self.checkpoint,
@@ -79,6 +87,23 @@ class ZImage(Denoiser):
     def identity(self) -> ModelIdentity:
         """Says which base this is."""
         return self._components.identity(family=self.family, model=self.name, variant=self.variant)
+
+    def _require_belonging(
+        self, path: str, header: Mapping[str, str], shapes: Mapping[str, Sequence[int]]
+    ) -> None:
+        """Refuses an adapter that was trained on another base, or of which nobody knows."""
+        base = Base(
+            family=self.family,
+            model=self.name,
+            checkpoint=self.checkpoint.location,
+            digest=lambda: self.identity().base_digest,
+            kind=KINDS[self.variant],
+            assumed=self._assume_base,
+        )
+        if (metadata := metadata_of(path, header)) is not None:
+            base.require_own(path, metadata)
+        else:
+            base.require_recognised(path, recognised(header, path=path))
 
     def blueprint(self) -> Blueprint:
         """Gives the networks without weights; the length of prompts is an assumption."""

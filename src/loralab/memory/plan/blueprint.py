@@ -1,7 +1,8 @@
 """What the planner knows of a model: networks without weights, and how many tokens each layer sees.
 
 A family fills it from the component configs. Streams say of a linear layer, by a pattern on its whole name, which
-tokens pass through it: those of the picture, those of the prompt, or one vector per picture; all others see all tokens.
+tokens pass through it: those of the picture (or video), those of its sound, those of the prompt, or one vector per
+picture; all others see all tokens.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import nn
 from loralab.errors import UserError
 from loralab.memory.blocks import repeated_blocks
 
-STREAMS = ("picture", "prompt", "vector")
+STREAMS = ("picture", "audio", "prompt", "vector")
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Layer:
         rows: output features.
         columns: input features.
         block: number of its block; None outside.
-        stream: picture, prompt, vector or all: which tokens pass through it.
+        stream: picture, audio, prompt, vector or all: which tokens pass through it.
         quantized: where weights are.
         adapted: carries the adapter.
         repeated: compiled checkpointing computes it again.
@@ -132,15 +133,25 @@ class Layer:
 
 @dataclass(frozen=True)
 class Tokens:
-    """How long the sequences of one picture are."""
+    """How long the sequences of one picture or clip are.
+
+    Attributes:
+        picture: tokens of the picture or video, references among them.
+        prompt: of the prompt.
+        audio: of the sound.
+        prompt_is_apart: the prompt is attended to and is no part of the sequence.
+    """
 
     picture: int
     prompt: int
+    audio: int = 0
+    prompt_is_apart: bool = False
 
     def of(self, stream: str) -> int:
         """Counts the tokens of a stream."""
-        counts = {"picture": self.picture, "prompt": self.prompt, "vector": 1}
-        return counts.get(stream, self.picture + self.prompt)
+        counts = {"picture": self.picture, "audio": self.audio, "prompt": self.prompt, "vector": 1}
+        together = self.picture + self.audio + (0 if self.prompt_is_apart else self.prompt)
+        return counts.get(stream, together)
 
 
 def stream_of_block(layers: Sequence[Layer]) -> str:

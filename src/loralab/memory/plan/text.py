@@ -18,7 +18,7 @@ class Plan:
 
     Attributes:
         model: its name.
-        size: height and width of a training picture.
+        size: of a training picture or clip.
         card: name of the card; None plans for no card, and says no times.
         budget_gib: what may be used of it; None for no limit.
         taken: what the run would do.
@@ -28,7 +28,7 @@ class Plan:
     """
 
     model: str
-    size: tuple[int, int]
+    size: str
     card: str | None
     budget_gib: float | None
     taken: Option
@@ -57,11 +57,10 @@ def duration(seconds: float) -> str:
 def _heading(plan: Plan, peaks: Peaks, run: Run) -> Iterator[str]:
     subject = peaks.subject
     adapter, tokens = subject.adapter, subject.tokens
-    height, width = plan.size
     layers = sum(layer.adapted for layer in peaks.layers)
     several = f" of {run.micro_batches} such" if run.micro_batches > 1 else ""
     yield (
-        f"model         {plan.model}: {subject.micro_batch} x {height}x{width}"
+        f"model         {plan.model}: {subject.micro_batch} x {plan.size}"
         f" ({tokens.picture} + {tokens.prompt} tokens), {run.num_steps} steps{several}"
     )
     yield (

@@ -13,9 +13,11 @@ the fake network's optimizer is this module's own. All randomness is a function 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Float
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 
@@ -29,7 +31,14 @@ from loralab.objectives.distribution.cast import cast_for, require_same_encoders
 from loralab.objectives.distribution.optimizers import Optimizers
 from loralab.objectives.distribution.stage_one import StageOne
 from loralab.objectives.distribution.stage_two import Signals, StageTwo
-from loralab.objectives.objective import Objective, OptimizerFactory, ScheduleFactory, Surroundings
+from loralab.objectives.objective import (
+    LOSS,
+    Objective,
+    OptimizerFactory,
+    ScheduleFactory,
+    Surroundings,
+    picture_errors,
+)
 from loralab.optim import averaged
 
 if TYPE_CHECKING:
@@ -41,7 +50,7 @@ SMOOTHING = 0.05
 """Weight of a new reading of the matching signals: one sample's depend on its sigma far more than on the student."""
 
 
-class DistributionModule(Objective):
+class DistributionModule(Objective[Denoiser]):
     """Trains a concept into a few-step checkpoint that stays one."""
 
     def __init__(
@@ -82,7 +91,7 @@ class DistributionModule(Objective):
         )
         num_steps = settings.num_steps or self.denoiser.sampling.num_steps
         self._banks = Banks(
-            surroundings.encoded.prompt_embeds,
+            surroundings.pictures.prompt_embeds,
             surroundings.shown(),
             Grid(self.denoiser, num_steps),
             surroundings.micro_batch_size,
@@ -109,6 +118,12 @@ class DistributionModule(Objective):
     def reference_names(self) -> tuple[str, ...]:
         """Names the adapters that together are the concept's flow-matching optimum from the second stage on."""
         return () if self.teacher_name is None else (ASSISTANT, TEACHER)
+
+    def validation_errors(
+        self, batch: Batch, *, levels: Sequence[float]
+    ) -> dict[str, Float[Tensor, " num_levels b"]]:
+        """Gives each picture's error at each noise level."""
+        return {LOSS: picture_errors(self.judged, batch, levels=levels)}
 
     def readings(self) -> dict[str, float]:
         """Gives the newest matching signals, smoothed over steps; waits for the device."""
@@ -245,7 +260,7 @@ class DistributionModule(Objective):
             dm=settings.dm,
             guidance=settings.base.guidance,
             fake=settings.fake,
-            empty=self._run.encoded.prompt_embeds("").to(self.denoiser.device),
+            empty=self._run.pictures.prompt_embeds("").to(self.denoiser.device),
             seed=self.seed,
             accumulate=self._run.accumulate,
         )

@@ -138,9 +138,9 @@ class DistributionMatching(Part):
                     )
         elif not any(vars(self.weights).values()):
             yield (
-                f"objective.stage2.steps={self.stage2.steps}: every weight of the second stage is 0 in objective.preset="
-                f"{self.preset}; choose objective.preset=coupled or dm_aware, or set objective.coupled.weight, "
-                "objective.dm.weight or objective.anchor.weight"
+                f"objective.stage2.steps={self.stage2.steps}: every weight of the second stage is 0 in "
+                f"objective.preset={self.preset}; choose objective.preset=coupled or dm_aware, or set "
+                "objective.coupled.weight, objective.dm.weight or objective.anchor.weight"
             )
         if not self.needs_prior and self.prior.prompts is not None:
             yield "objective.prior.prompts has no effect: objective.prior.weight and objective.anchor.weight are 0"

@@ -9,6 +9,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loralab import names
 from loralab.loggers import WandbSettings, log_picture
 from loralab.loggers.redact import redacted
 from loralab.loggers.weights_and_biases import finish
@@ -17,8 +18,6 @@ from loralab.report.study.tables import columns, table
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import WandbLogger
-
-JOB_TYPE = "study"
 
 
 def log_study(summary: Summary, folder: Path, settings: WandbSettings) -> str | None:
@@ -30,11 +29,13 @@ def log_study(summary: Summary, folder: Path, settings: WandbSettings) -> str | 
         settings: project and account; the group becomes the study's name.
     """
     name = summary.record.name
-    logger = dataclasses.replace(settings, name=f"study-{name}", group=name, job_type=JOB_TYPE).build(folder)
+    logger = dataclasses.replace(settings, name=f"study-{name}", group=name, job_type=names.STUDY_JOB).build(
+        folder
+    )
     settings_of_study = redacted({"study": dict(summary.record.settings)})
     logger.experiment.config.update(settings_of_study, allow_val_change=True)
     for path in sorted(folder.glob("*.png")):
-        log_picture([logger], name=f"study/{path.stem}", path=path, step=0)
+        log_picture([logger], name=names.study_picture(path.stem), path=path, step=0)
     _log_table(logger, summary)
     for name, value in figures(summary).items():
         logger.experiment.summary[name] = value
@@ -60,7 +61,7 @@ def _log_table(logger: WandbLogger, summary: Summary) -> None:
     rows = [[_cell(value) for value in cells] for cells in table(record)]
     texts = [any(isinstance(value, str) for value in column) for column in zip(*rows, strict=True)]
     data = [[_text(v) if is_text else v for v, is_text in zip(row, texts, strict=True)] for row in rows]
-    logger.log_table(key="study/trials", columns=columns(record), data=data, step=0)
+    logger.log_table(key=names.STUDY_TABLE, columns=columns(record), data=data, step=0)
 
 
 def _cell(value: Any) -> Any:

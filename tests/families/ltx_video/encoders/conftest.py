@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_ltx_encoders import save_ltx_encoders
 
 from loralab.families.shared.checkpoint import Checkpoint
 
 
 @pytest.fixture(scope="session")
-def ltx_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_ltx_encoders(tmp_path_factory.mktemp("ltx_encoders"))
+def ltx_folder(tiny_ltx_folder: Path) -> Path:
+    return tiny_ltx_folder
 
 
 @pytest.fixture(scope="session")

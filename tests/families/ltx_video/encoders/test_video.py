@@ -101,6 +101,25 @@ def test_tiles_change_pixels_beside_their_seams_and_are_off_again_afterwards(vae
     assert not vae.use_tiling and vae.tile_sample_min_width == 512
 
 
+def test_where_the_memory_does_not_suffice_a_clip_is_decoded_in_smaller_tiles(
+    vae: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latents, decode, tiles = torch.randn(2, 8, 1, 2, 18), vae.decode, []
+
+    def short_of_memory(*args: Any, **settings: Any) -> Any:
+        tiles.append(vae.use_tiling and vae.tile_sample_min_width)
+        if not vae.use_tiling or vae.tile_sample_min_width > 256:
+            raise torch.OutOfMemoryError
+        return decode(*args, **settings)
+
+    monkeypatch.setattr(vae, "decode", short_of_memory)
+    monkeypatch.setattr("loralab.families.ltx_video.encoders.video.TILES", (160, 128))
+    clips = decode_video(vae, latents)
+
+    assert clips.shape == (2, 3, 1, 64, 576) and tiles == [False, 160, 160]
+    assert not vae.use_tiling
+
+
 @pytest.mark.parametrize(
     ("shape", "way_out"),
     [((1, 3, 10, 64, 64), "64x64x9"), ((1, 3, 9, 50, 70), "64x32x9"), ((1, 3, 8, 16, 64), "64x32x1")],

@@ -12,7 +12,6 @@ Conventions: Lightricks' ltx-core and diffusers' LTX2Pipeline.encode_prompt and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from loralab.data.video.encoders import PromptEmbeds
 from loralab.errors import UserError
 from loralab.families.ltx_video.encoders.loading import load_connectors, load_gemma
 from loralab.families.shared.checkpoint import Checkpoint
@@ -29,19 +29,6 @@ from loralab.memory import Placement
 
 MAX_LENGTH = 1024
 """Tokens that a prompt is padded and cut to: LTX2Pipeline's `max_sequence_length`."""
-
-
-@dataclass(frozen=True)
-class PromptEmbeds:
-    """One prompt as the transformer's two streams attend to it, on the CPU in bf16.
-
-    Attributes:
-        video: outputs of the video connector; 1024 x 4096 in LTX-2.3.
-        audio: outputs of the audio connector; 1024 x 2048 in LTX-2.3.
-    """
-
-    video: Float[Tensor, " l d_video"]
-    audio: Float[Tensor, " l d_audio"]
 
 
 class TextEncoder(nn.Module):
@@ -57,6 +44,11 @@ class TextEncoder(nn.Module):
         """How many learned registers a connector has; it repeats them over the padding."""
         config: Any = self.connectors.config
         return int(config.video_connector_num_learnable_registers)
+
+    @property
+    def config(self) -> Any:
+        """Gemma's, which says how large its states are."""
+        return self.gemma.config
 
     def forward(
         self, ids: Int[Tensor, " b l"], mask: Int[Tensor, " b l"]

@@ -15,6 +15,7 @@ Conventions: diffusers' LTX2Pipeline and AutoencoderKLLTX2Video.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ from torch import Tensor
 from loralab.errors import UserError
 from loralab.families.shared.checkpoint import Checkpoint
 from loralab.families.shared.digest import component_digest, digest_of
-from loralab.families.shared.room import altered
+from loralab.families.shared.room import altered, empty_cache, retried, say_once
 
 WHOLE_PIXELS = 2**25
 """Frames x height x width up to which a clip is not cut: 768x448 of 97 frames. An activation of the encoder's first
@@ -83,15 +84,27 @@ def encode_video(
 def decode_video(
     vae: Any, latents: Float[Tensor, " b c f h w"], *, whole_pixels: int = WHOLE_PIXELS
 ) -> Float[Tensor, " b 3 frames height width"]:
-    """Gives the pixels in [-1, 1] of normalised latents, fp32 on the CPU, clip by clip."""
+    """Gives the pixels in [-1, 1] of normalised latents, fp32 on the CPU, clip by clip.
+
+    Where the memory does not suffice, a clip is decoded in smaller tiles than its size asks for. (Clips are never
+    encoded so: their latents would depend on the memory.)
+
+    Raises:
+        torch.OutOfMemoryError: if the smallest tiles do not suffice.
+    """
     mean, std = _statistics(vae)
     raw = latents.float().cpu() * std / vae.config.scaling_factor + mean
     side, span = vae.config.spatial_compression_ratio, vae.config.temporal_compression_ratio
     f, h, w = latents.shape[2:]
-    with _tiled(vae, ((f - 1) * span + 1, h * side, w * side), whole_pixels=whole_pixels):
-        clips = [
-            vae.decode(clip[None].to(vae.device), return_dict=False)[0].clamp(-1, 1).cpu() for clip in raw
-        ]
+    clip = (f - 1) * span + 1, h * side, w * side
+    size = min(whole_pixels, math.prod(clip))
+    smaller = (limit for tile in TILES if (limit := clip[0] * tile**2) < size)
+    with _tiled(vae, clip, whole_pixels=whole_pixels):
+        clips = retried(
+            lambda one: vae.decode(one[None].to(vae.device), return_dict=False)[0].clamp(-1, 1).cpu(),
+            raw,
+            [_in_smaller_tiles(vae, clip, whole_pixels=limit) for limit in smaller],
+        )
     return torch.cat(clips)
 
 
@@ -114,6 +127,16 @@ def _tiled(vae: Any, clip: tuple[int, int, int], *, whole_pixels: int) -> Iterat
     for axis in ("height", "width"):
         settings |= {f"tile_sample_min_{axis}": side, f"tile_sample_stride_{axis}": side - OVERLAP}
     with altered(vae, **settings):
+        yield
+
+
+@contextlib.contextmanager
+def _in_smaller_tiles(vae: Any, clip: tuple[int, int, int], *, whole_pixels: int) -> Iterator[None]:
+    say_once(
+        "too little memory to decode a clip as its size asks: smaller tiles are used, which change it a little"
+    )
+    empty_cache(vae.device)
+    with _tiled(vae, clip, whole_pixels=whole_pixels):
         yield
 
 

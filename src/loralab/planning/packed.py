@@ -1,0 +1,71 @@
+"""How many trials fit beside each other on one base."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from omegaconf import OmegaConf
+
+from loralab.memory import MemoryPolicy, Placement
+from loralab.memory.plan import cards
+from loralab.planning.decide import decided
+from loralab.planning.subject import subject_of
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from loralab.denoiser import Denoiser
+
+WIDTHS = (16, 8, 4, 2)
+ON_CPU = 4
+"""There a pass of more trials takes as much longer; what packing saves is starting processes and loading the base."""
+
+
+def pack_width(
+    config: DictConfig,
+    policy: MemoryPolicy,
+    denoiser: Denoiser,
+    *,
+    rank: int,
+    device: torch.device,
+    most: int,
+) -> int:
+    """Gives how many trials to train at a time: the widest pack that fits, at most `most`.
+
+    Args:
+        config: of any of the trials.
+        policy: of the configuration.
+        denoiser: of the configuration.
+        rank: the largest of any trial.
+        device: where they train.
+        most: trials that there are.
+    """
+    if device.type != "cuda":
+        return min(ON_CPU, most)
+    placement = decided(config, policy, denoiser, device=device).placement
+    budget = (policy.budget_gib or cards.free_gib(device)) * cards.GIB
+    fitting = (
+        width
+        for width in WIDTHS
+        if width <= most
+        and packed_peak(config, denoiser, placement=placement, width=width, rank=rank) <= budget
+    )
+    return next(fitting, 1)
+
+
+def packed_peak(
+    config: DictConfig, denoiser: Denoiser, *, placement: Placement, width: int, rank: int
+) -> float:
+    """Predicts the bytes of a packed step: that of one trial with all pictures, and of every other what is its own.
+
+    A trial's own are weights, optimizer state and gradient in fp32, and weights and gradient in the packed layers, in
+    the precision in which these compute.
+    """
+    wide = OmegaConf.merge(config, {"adapter": {"rank": rank}})
+    wide.micro_batch_size = width * config.micro_batch_size
+    wide.batch_size = width * config.batch_size
+    peaks = subject_of(wide, denoiser)  # type: ignore[arg-type]
+    own = peaks.trained_bytes() + 4 * peaks.num_parameters
+    packed = 2 * placement.dtype.itemsize * peaks.num_parameters
+    return peaks.step(placement) + (width - 1) * own + width * packed

@@ -1,0 +1,58 @@
+"""How much of a person pictures show: said beside them or in a manifest, counted where a recipe asks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.data.pictures import dataset, draw_set
+
+from loralab.data.audit.pictures import framing_findings
+from loralab.errors import UserError
+
+WANTED = {"close_up": (0.4, 0.5), "medium": (0.3, 0.4), "full_body": (0.1, 0.2)}
+
+
+def framed(folder: Path, *framings: str) -> Path:
+    draw_set(folder, count=len(framings))
+    for number, framing in enumerate(framings):
+        if framing:
+            (folder / f"p{number}.framing").write_text(framing + "\n")
+    return folder
+
+
+def test_framing_is_read_from_files_beside_and_from_a_manifest_which_goes_first(tmp_path: Path) -> None:
+    folder = framed(tmp_path / "p", "Close-up", "full body", "medium", "")
+    line = {"file_name": "p2.png", "text": "picture 2", "framing": "none"}
+    (folder / "metadata.jsonl").write_text(json.dumps(line) + "\n")
+
+    collection = dataset(folder).collect(16)
+
+    assert [record.framing for record in collection.train] == ["close_up", "full_body", "none", None]
+    assert not any("passed over" in note for note in collection.notes)
+
+
+def test_a_framing_that_does_not_exist_is_a_problem(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"framing='portrait' is not one of close_up, medium, full_body, none"
+    ):
+        dataset(framed(tmp_path / "p", "portrait", "medium")).collect(16)
+
+
+@pytest.mark.parametrize(
+    ("framings", "kinds"),
+    [
+        (["close_up"] * 9 + ["medium"] * 8 + ["full_body"] * 3, []),
+        (["close_up"] * 10, ["framing close_up", "framing medium", "framing full_body"]),
+        (["close_up"] * 4 + ["medium"] * 4 + ["full_body"] * 2 + ["none"] * 9, []),
+        (["", "none"], ["framing unknown"]),
+    ],
+)
+def test_shares_are_of_the_pictures_with_people(
+    framings: list[str], kinds: list[str], tmp_path: Path
+) -> None:
+    records = dataset(framed(tmp_path / "p", *framings)).collect(16).train
+
+    assert [finding.kind for finding in framing_findings(records, WANTED)] == kinds
+    assert list(framing_findings(records, {})) == []
