@@ -117,6 +117,7 @@ def test_a_clean_set_ends_with_0_and_settles_its_steps(
     assert printed.endswith("0 errors, 0 warnings\n")
 
 
+@pytest.mark.slow
 def test_warnings_end_with_1_under_strict_alone(clean: Path, tiny_klein_folder: Path) -> None:
     (clean / "0.txt").write_text("cat, table, blue, day", encoding="utf-8")
     line = typed(tiny_klein_folder, clean, "check.out=null", model="flux2_klein4b")

@@ -14,6 +14,7 @@ from loralab.errors import UserError
 from loralab.evaluation import emoji_concept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_only_captions_of_the_concept_have_its_word(name: str) -> None:
     concept = varied_concept(name)

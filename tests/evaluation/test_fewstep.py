@@ -110,6 +110,7 @@ def test_pictures_of_the_old_look_are_no_kin_of_the_concept(subject: Subject, ne
     assert "nfe_gap" not in figures and "drift" not in figures
 
 
+@pytest.mark.slow
 def test_figures_come_from_the_file_at_its_own_steps_and_at_32(
     turbo: ZImage, turbo_adapter: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, silu
@@ -84,6 +85,7 @@ def run(distillation: Distillation, *, start: int, stop: int) -> dict[str, Tenso
     return figures
 
 
+@pytest.mark.slow
 def test_the_student_hits_in_eight_steps_what_the_base_misses_and_leaves_no_point_out():
     base = trained_base()
     recipe = Recipe(alpha=1.0, student_lr=1e-3, fake_lr=2e-3, fake_updates=3, decay=0.95)

@@ -337,6 +337,7 @@ def test_a_quantised_base_whose_blocks_wait_in_main_memory_trains_as_well(
     assert len(logged(tmp_path / "run", "loss/dm")) == 3
 
 
+@pytest.mark.slow
 def test_a_watched_run_looks_at_the_student_alone_and_goes_on_as_if_unwatched(
     tiny_zimage_folder: Path,
     pictures: Path,

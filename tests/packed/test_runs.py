@@ -50,6 +50,7 @@ def require_same(alone: Path, beside: Path, *, rel: float = 1e-6) -> None:
         assert logged(beside, name) == pytest.approx(logged(alone, name), rel=rel)
 
 
+@pytest.mark.slow
 def test_beside_one_that_diverges_runs_are_those_alone_and_a_free_slot_is_taken_by_the_next(
     configured: Configure, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -24,6 +24,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     return sweep
 
 
+@pytest.mark.slow
 def test_a_worker_outlives_its_sweeper_and_the_next_one_waits_for_it(
     tmp_path: Path, undisturbed: Sweep
 ) -> None:
@@ -40,6 +41,7 @@ def test_a_worker_outlives_its_sweeper_and_the_next_one_waits_for_it(
     assert history(sweep) == history(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_repeated_from_its_checkpoint_in_its_folder(
     tmp_path: Path, undisturbed: Sweep
 ) -> None:

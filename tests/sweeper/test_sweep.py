@@ -56,6 +56,7 @@ def test_every_combination_is_run_without_a_word_about_a_search(tmp_path: Path) 
     assert sorted(points) == [(rank, seed) for rank in (8, 16) for seed in (0, 1)]
 
 
+@pytest.mark.slow
 def test_one_long_trial_scores_every_shorter_length_and_none_is_run_again(tmp_path: Path) -> None:
     done = sweep(tmp_path, RANKS, "steps=40,80,120", "study.pruner=none", "optimizer.lr=9e-3")
 

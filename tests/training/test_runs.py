@@ -89,6 +89,7 @@ def test_an_infinite_loss_stops_the_run_and_keeps_the_last_good_snapshot(
     assert not (tmp_path / "run" / "adapter.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_z_image_trains_through_the_same_door_and_turbo_by_flow_matching_with_a_warning(
     tiny_zimage_folder: Path, pictures: Path, cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -185,6 +185,7 @@ def test_watching_changes_nothing_of_what_is_trained(turbo: ZImage, tmp_path: Pa
     assert all(torch.equal(alone[key], both[key]) for key in alone)
 
 
+@pytest.mark.slow
 def test_the_student_is_looked_at_alone_whatever_else_is_active(turbo: ZImage, tmp_path: Path) -> None:
     quiet = FewStepWatch(turbo, settings=SETTINGS, prompts=watched(), folder=tmp_path / "a")
     trained(turbo, tmp_path / "a", quiet, lr=1e-30)

@@ -23,6 +23,7 @@ def drawn(model: LtxVideo, columns: dict[str, list[Path]], *rows: Row) -> dict[s
     return {f"{clip.column}/{clip.index}": clip for clip in clips}
 
 
+@pytest.mark.slow
 def test_an_adapter_file_draws_the_same_clip_and_sound_in_diffusers(
     tiny_ltx_folder: Path, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def read(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "sentinel.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_warning_changes_nothing_and_every_step_is_read(
     tiny_klein_folder: Path, pictures: Path, cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
