@@ -22,6 +22,7 @@ def arguments(folder: Path, *more: str) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_one_prompt_becomes_one_file_with_sound_and_a_given_first_frame(
     tiny_ltx_folder: Path, tmp_path: Path
 ) -> None:

@@ -291,6 +291,7 @@ def beside(checkpoint: Path, folder: Path, *, part: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guidance", [0.0, 0.5])
 def test_the_distilled_klein_trains_with_its_base_as_the_score(
     guidance: float, tiny_klein_folder: Path, pictures: Path, cache: Path, tmp_path: Path

@@ -155,7 +155,7 @@ def test_a_cell_that_fails_is_shown_and_stops_no_other_and_more_seeds_run_only_w
         ("rate=x4", 0): "failed", ("rate=x4", 1): "failed", ("rate=x4", 2): "finished",
     }  # fmt: skip
     assert sum(trial.state == TrialState.COMPLETE for trial in study.trials) == 4
-    assert "2 cells (one_at_a_time), seeds 0, 1, 2" in again.stdout and "4 of 6 runs left" in again.stdout
+    assert "2 cells (one_at_a_time), seeds 0, 1, 2" in again.stdout and "2 runs left of 6" in again.stdout
     assert (tmp_path / "outputs/ablations/mine/tables/style_distance.tex").is_file()
 
 
@@ -190,6 +190,6 @@ def test_at_the_end_of_its_hours_no_further_run_begins_and_the_rest_is_shown_as_
 
     statuses = [run.status for run in record_of(tmp_path).runs]
     assert done.returncode == 0, done.stdout
-    assert 0 < statuses.count("finished") < 12 and statuses.count("not run") == 12 - statuses.count(
-        "finished"
-    )
+    assert len(statuses) == 4
+    assert 0 < statuses.count("finished") < 4
+    assert statuses.count("not run") == 4 - statuses.count("finished")

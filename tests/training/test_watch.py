@@ -245,6 +245,7 @@ def test_the_excess_is_that_of_the_student_alone_over_teacher_and_assistant(
     assert "lora/cos" not in with_itself
 
 
+@pytest.mark.slow
 def test_an_alarm_is_logged_and_kept_and_ends_the_run_only_where_asked(
     turbo: ZImage, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

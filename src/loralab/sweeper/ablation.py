@@ -81,7 +81,15 @@ def tell_plan(study: Study, *, asked: Asked, settings: StudySettings) -> None:
     assert asked.ablation is not None
     trials = persistently(lambda: study.get_trials(deepcopy=False))
     seconds = [t.duration.total_seconds() for t in trials if t.duration is not None and t.values is not None]
-    done = {(t.params[CELL], t.params[SEED]) for t in trials if t.state.name in ("COMPLETE", "PRUNED")}
+    ended, pending = (
+        {
+            (t.params[CELL], t.params[SEED])
+            for t in trials
+            if t.state.is_finished() is is_ended and CELL in t.params
+        }
+        for is_ended in (True, False)
+    )  # what failed is pending where it will be tried again
+    done = ended - pending
     num_left = sum((point[CELL], point[SEED]) not in done for point in asked.plan.points)
     known = asked.ablation["definition"]
     num_cells = len({point[CELL] for point in asked.plan.points})

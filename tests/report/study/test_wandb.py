@@ -29,6 +29,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
 
 
+@pytest.mark.slow
 def test_a_study_is_one_run_in_the_group_of_its_trials_with_table_pictures_and_figures(
     tmp_path: Path,
 ) -> None:

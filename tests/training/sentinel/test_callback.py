@@ -71,6 +71,7 @@ def test_a_warning_changes_nothing_and_every_step_is_read(
     assert [line["step"] for line in lines if "detail" in line] == [2, 4, 6]
 
 
+@pytest.mark.slow
 def test_a_rollback_leaves_the_last_good_snapshot_and_says_so_everywhere(
     tiny_klein_folder: Path, pictures: Path, cache: Path, tmp_path: Path
 ) -> None:
