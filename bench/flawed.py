@@ -1,7 +1,7 @@
 """A folder of pictures with one of each mistake, for `python -m loralab check`.
 
-    python bench/flawed.py /tmp/flawed
-    python -m loralab check experiment=zimage_turbo_photo dataset.root=/tmp/flawed dataset.trigger=sks \
+    python bench/flawed.py flawed
+    python -m loralab check experiment=zimage_turbo_photo dataset.root=flawed dataset.trigger=sks \
         dataset.trigger_policy=written
 """
 

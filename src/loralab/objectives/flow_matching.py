@@ -16,70 +16,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from loralab.denoiser import Denoiser
-from loralab.flow import SigmaSampler, seeded_noise, seeded_uniform
-from loralab.flow.weighting import Weighting
+from loralab.flow import seeded_noise, seeded_uniform
 from loralab.objectives.objective import (
     LOSS,
-    Objective,
-    OptimizerFactory,
-    ScheduleFactory,
-    Surroundings,
-    drop_frozen,
-    one_optimizer,
     picture_errors,
     sent,
     velocity_errors,
 )
+from loralab.objectives.regression import Regression
 
 if TYPE_CHECKING:
     from loralab.data.batch import Batch
 
 
-class FlowMatching(Objective[Denoiser]):
+class FlowMatching(Regression[Denoiser]):
     """Trains the adapter inside a denoiser's transformer by flow matching."""
-
-    def __init__(
-        self,
-        denoiser: Denoiser,
-        *,
-        sigmas: SigmaSampler,
-        weighting: Weighting,
-        optimizer: OptimizerFactory,
-        schedule: ScheduleFactory,
-        seed: int,
-    ) -> None:
-        """Takes a denoiser whose transformer already carries the adapter, which alone is optimised."""
-        super().__init__(denoiser, sigmas=sigmas, seed=seed)
-        self.weighting = weighting
-        self._optimizer = optimizer
-        self._schedule = schedule
-
-    def prepare(self, surroundings: Surroundings) -> None:
-        """Needs nothing more."""
-
-    @property
-    def judged(self) -> Denoiser:
-        """The denoiser with the adapter."""
-        return self.denoiser
-
-    @property
-    def teacher_name(self) -> None:
-        """There is no teacher."""
-        return None
-
-    @property
-    def judged_from(self) -> int:
-        """From the start."""
-        return 0
-
-    @property
-    def reference_names(self) -> tuple[str, ...]:
-        """Nor a reference: the adapter itself goes to the optimum."""
-        return ()
-
-    def readings(self) -> dict[str, float]:
-        """Nor anything but its loss."""
-        return {}
 
     def validation_errors(
         self, batch: Batch, *, levels: Sequence[float]
@@ -95,14 +46,6 @@ class FlowMatching(Objective[Denoiser]):
         errors = velocity_errors(self.denoiser, batch, noise=noise, sigma=sigma)
         loss = (batch.weight * self.weighting.weight(sigma) * errors).mean()
         return {"loss": loss, "error": errors.detach().mean()}
-
-    def configure_optimizers(self) -> Any:
-        """Gives the optimizer over the adapter's parameters and its schedule, stepped once per optimizer step."""
-        return one_optimizer(self.transformer, optimizer=self._optimizer, schedule=self._schedule)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the adapter and drops the frozen base, which its own files hold."""
-        drop_frozen(self, checkpoint)
 
     def _drawn_sigmas(self, batch: Batch) -> Tensor:
         uniform = seeded_uniform(len(batch.latents), seed=self.seed, stream="sigma", index=batch.index)

@@ -163,20 +163,6 @@ class Objective(lightning.LightningModule, abc.ABC, Generic[ModelT]):
         return self
 
 
-def one_optimizer(
-    transformer: torch.nn.Module, *, optimizer: OptimizerFactory, schedule: ScheduleFactory
-) -> dict[str, Any]:
-    """Gives the optimizer over the adapter's parameters and its schedule, stepped once per optimizer step."""
-    made = optimizer([p for p in transformer.parameters() if p.requires_grad])
-    return {"optimizer": made, "lr_scheduler": {"scheduler": schedule(made), "interval": "step"}}
-
-
-def drop_frozen(module: torch.nn.Module, checkpoint: dict[str, Any]) -> None:
-    """Keeps the adapter in a checkpoint and drops the frozen base, which its own files hold."""
-    trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
-    checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trained}
-
-
 @torch.no_grad()
 def picture_errors(
     denoiser: Denoiser, batch: Batch, *, levels: Sequence[float]

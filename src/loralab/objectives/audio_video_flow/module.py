@@ -27,15 +27,12 @@ from loralab.flow.weighting import Weighting
 from loralab.objectives.audio_video_flow.errors import Noised, audio_noised, clip_errors, video_noised
 from loralab.objectives.objective import (
     LOSS,
-    Objective,
     OptimizerFactory,
     ScheduleFactory,
-    Surroundings,
-    drop_frozen,
     fixed_noise,
-    one_optimizer,
     sent,
 )
+from loralab.objectives.regression import Regression
 
 OFTEN = 0.5
 """Validation gives the first frame where training does in at least so many cases."""
@@ -67,7 +64,7 @@ class Levels(NamedTuple):
     audio: Float[Tensor, " b"]
 
 
-class AudioVideoTraining(Objective[ClipDenoiser]):
+class AudioVideoTraining(Regression[ClipDenoiser]):
     """Trains the adapter inside a clip denoiser's transformer by flow matching."""
 
     def __init__(
@@ -84,37 +81,11 @@ class AudioVideoTraining(Objective[ClipDenoiser]):
         seed: int,
     ) -> None:
         """Takes a denoiser whose transformer already carries the adapter, which alone is optimised."""
-        super().__init__(denoiser, sigmas=sigmas, seed=seed)
-        self.weighting, self.roles = weighting, roles
+        super().__init__(
+            denoiser, sigmas=sigmas, weighting=weighting, optimizer=optimizer, schedule=schedule, seed=seed
+        )
+        self.roles = roles
         self._shared_sigma, self._weights = shared_sigma, {"video": 1.0, "audio": audio_weight}
-        self._optimizer, self._schedule = optimizer, schedule
-
-    def prepare(self, surroundings: Surroundings) -> None:
-        """Needs nothing more."""
-
-    @property
-    def judged(self) -> ClipDenoiser:
-        """The denoiser with the adapter."""
-        return self.denoiser
-
-    @property
-    def teacher_name(self) -> None:
-        """There is no teacher."""
-        return None
-
-    @property
-    def judged_from(self) -> int:
-        """From the start."""
-        return 0
-
-    @property
-    def reference_names(self) -> tuple[str, ...]:
-        """Nor a teacher's optimum."""
-        return ()
-
-    def readings(self) -> dict[str, float]:
-        """Nor anything but its loss."""
-        return {}
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> dict[str, Any]:
         """Gives `loss`, which is minimised, `error`, the same without weights of samples and sigmas, and its parts."""
@@ -158,14 +129,6 @@ class AudioVideoTraining(Objective[ClipDenoiser]):
             for part, error in {LOSS: total, **(errors if len(errors) > 1 else {})}.items():
                 found.setdefault(part, []).append(error)
         return {part: torch.stack(rows) for part, rows in found.items()}
-
-    def configure_optimizers(self) -> Any:
-        """Gives the optimizer over the adapter's parameters and its schedule, stepped once per optimizer step."""
-        return one_optimizer(self.transformer, optimizer=self._optimizer, schedule=self._schedule)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the adapter and drops the frozen base, which its own files hold."""
-        drop_frozen(self, checkpoint)
 
     def _video(
         self, batch: ClipBatch, sigma: Float[Tensor, " b"], *, noise: Tensor | None, fixed: bool = False
