@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from loralab.cli.outside import check_before_hydra
+from loralab.cli.shorthand import spelled_out
 from loralab.config import resumed
 from loralab.errors import UserError
 
@@ -30,6 +31,7 @@ def main(config: DictConfig) -> None:
 
 if __name__ == "__main__":
     try:
+        sys.argv[1:] = spelled_out(sys.argv[1:])
         if "plan" in sys.argv[1:]:
             from loralab.cli import plan
 

@@ -1,6 +1,6 @@
 """Trials per hour of a pack beside trials one after another and beside what public training scripts run, on this GPU.
 
-    python bench/packed.py --out docs/packed.json             # Z-Image at 512x512, packs of 1, 4 and 8
+    python bench/packed.py --out docs/packed.json             # Z-Image at 512x512, packs of 4, 8 and 1
     python bench/packed.py --all --out docs/packed.json       # three models, 512 and 1024, packs of 1 to 16
     python bench/packed.py --read docs/packed.json            # prints the tables
 
@@ -8,17 +8,22 @@ Each case runs in a process of its own. Those of a wave are made ready side by s
 (imports, compiling), and then timed one after another, alone on the card. Random weights of the true shapes, LoRA on
 attention, one picture per trial and step. A packed trial is a thread with loralab's own objective, clipping and fused
 AdamW; the reference and a trial alone are the steps of `bench/step.py`. A trial is 1,000 steps.
+
+The reference and packs of 4 and 8 come first, of every model, then packs of 16 and trials alone, then the rest of this
+resolution, then the next resolution. A row is in the file as soon as it is measured, and `--stop-after-s` ends a call
+in time.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +32,23 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.memory_speed import RANKS, Reference, case  # noqa: E402  found through the line above
 from bench.packed_tables import tables  # noqa: E402
+from bench.packed_wave import run_wave  # noqa: E402
 from bench.shapes import Case, to_json  # noqa: E402
+from bench.step import WAIT_S  # noqa: E402
+
+from loralab.files import atomic_write  # noqa: E402
 
 WAVE_GIB = 72.0
 """How much the processes of a wave may hold together, by a rough guess: the card has 80."""
+STAGES = ((4, 8), (16, 0))
+"""Widths in the order of their weight: the goal is stated for the first, beside the reference; the rest comes last."""
+SHOWN = ("ms", "peak_gib", "ready_s", "num_graphs", "passes", "failed")
 Row = dict[str, Any]
 
 
 def main() -> None:
     """Measures what is asked for, or reads what was measured."""
+    started = time.monotonic()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -44,26 +57,47 @@ def main() -> None:
     parser.add_argument("--widths", nargs="*", type=int, default=[1, 4, 8])
     parser.add_argument("--kinds", nargs="*", default=["int8"], choices=["bf16", "int8", "fp8"])
     parser.add_argument("--all", action="store_true", help="every model, resolution and width")
-    parser.add_argument("--limit-s", type=float, default=190.0, help="of a wave")
+    parser.add_argument("--side-by-side", type=int, default=3, help="processes of a wave, at most")
+    parser.add_argument(
+        "--limit-s", type=float, default=WAIT_S, help=f"until a case is ready to be timed; at most {WAIT_S:g}"
+    )
+    parser.add_argument("--stop-after-s", type=float, default=float("inf"), help="of the whole call")
     parser.add_argument("--out", type=Path, help="JSON file; other rows in it stay")
     parser.add_argument("--read", type=Path, help="JSON file to print the tables of")
     arguments = parser.parse_args()
+    if not 0 < arguments.limit_s <= WAIT_S:
+        parser.error(
+            f"--limit-s {arguments.limit_s:g}: who is ready waits {WAIT_S:g} s for the others, no longer"
+        )
     if arguments.all:
         arguments.models, arguments.resolutions, arguments.widths = [*RANKS], [512, 1024], [1, 2, 4, 8, 16]
     if arguments.read:
         print(tables(json.loads(arguments.read.read_text())))
     else:
-        _measure_all(arguments)
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # and what runs is ended
+        _measure_all(arguments, end=started + arguments.stop_after_s)
 
 
-def _measure_all(arguments: argparse.Namespace) -> None:
+def _measure_all(arguments: argparse.Namespace, *, end: float) -> None:
+    cases = [
+        one
+        for model in arguments.models
+        for resolution in arguments.resolutions
+        for one in _cases(model, resolution, widths=arguments.widths, kinds=arguments.kinds)
+    ]
     rows: list[Row] = []
-    for model in arguments.models:
-        for resolution in arguments.resolutions:
-            for wave in _waves(_cases(model, resolution, widths=arguments.widths, kinds=arguments.kinds)):
-                rows += _run_wave(wave, limit_s=arguments.limit_s)
-                if arguments.out:
-                    _keep(rows, arguments.out)
+    waves = _waves(_in_order(cases, arguments.models), most=arguments.side_by_side)
+    for number, wave in enumerate(waves, 1):
+        if time.monotonic() > end:
+            print(f"out of time: {len(waves) - number + 1} of {len(waves)} waves were not begun", flush=True)
+            break
+        began = time.monotonic()
+        for row in run_wave(wave, list(_programs(wave)), limit_s=arguments.limit_s, end=end):
+            rows.append({"device": _card(), **row})
+            _show(rows[-1])
+            if arguments.out:
+                _keep(rows, arguments.out)
+        print(f"wave {number} of {len(waves)} took {time.monotonic() - began:.0f} s", flush=True)
     print(tables(rows))
 
 
@@ -77,11 +111,23 @@ def _cases(model: str, resolution: int, *, widths: Sequence[int], kinds: Sequenc
     return found
 
 
-def _waves(cases: Sequence[Row]) -> list[list[Row]]:
+def _in_order(cases: Sequence[Row], models: Sequence[str]) -> list[Row]:
+    """Puts what the goal is stated for before the rest, of every model."""
+
+    def rank(one: Row) -> tuple[int, int, int]:
+        own: Case = one["case"]
+        stage = next((place for place, widths in enumerate(STAGES) if one["width"] in widths), len(STAGES))
+        return own.resolution, 0 if own.variant == "reference" else stage, models.index(own.model)
+
+    return sorted(cases, key=rank)
+
+
+def _waves(cases: Sequence[Row], *, most: int) -> list[list[Row]]:
     """Puts cases that fit on the card together into waves."""
     waves: list[list[Row]] = [[]]
     for one in cases:
-        if waves[-1] and sum(map(_guess_gib, (*waves[-1], one))) > WAVE_GIB:
+        is_full = len(waves[-1]) == most or sum(map(_guess_gib, (*waves[-1], one))) > WAVE_GIB
+        if waves[-1] and is_full:
             waves.append([])
         waves[-1].append(one)
     return waves
@@ -95,46 +141,41 @@ def _guess_gib(one: Row) -> float:
     return base * share + 1 + max(1, one["width"]) * (1.2 + own.resolution / 1024)
 
 
-def _run_wave(wave: Sequence[Row], *, limit_s: float) -> list[Row]:
-    started, folder = time.monotonic(), f"{tempfile.mkdtemp()}/ready"
-    processes = []
+def _programs(wave: Sequence[Row]) -> Iterator[list[str]]:
     for one in wave:
-        own, shared = to_json(one["case"]), [folder, str(len(wave))]
-        program = [str(ROOT / "bench" / "step.py"), own, *shared]
+        own = to_json(one["case"])
         if one["width"]:
-            program = [str(ROOT / "bench" / "packed_step.py"), own, str(one["width"]), *shared]
-        process = subprocess.Popen(
-            [sys.executable, *program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            yield [str(ROOT / "bench" / "packed_step.py"), own, str(one["width"])]
+        else:
+            yield [str(ROOT / "bench" / "step.py"), own]
+
+
+@functools.cache
+def _card() -> str | None:
+    """Names the card as torch does, without a context of our own on it."""
+    try:
+        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        return (
+            subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()[0].strip()
         )
-        processes.append(process)
-    rows = []
-    for one, process in zip(wave, processes, strict=True):
-        try:
-            output, _ = process.communicate(timeout=max(1.0, limit_s - (time.monotonic() - started)))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            output = process.communicate()[0] + f"\nno result after {limit_s:.0f} s"
-        found = [line[4:] for line in output.splitlines() if line.startswith("ROW ")]
-        row = json.loads(found[-1]) if found else {**vars(one["case"]), "failed": output[-600:]}
-        rows.append({**row, "width": one["width"]})
-        shown = {key: row.get(key) for key in ("ms", "peak_gib", "ready_s", "num_graphs", "failed")}
-        print(
-            one["case"].model,
-            one["case"].label,
-            one["case"].resolution,
-            one["width"],
-            json.dumps(shown),
-            flush=True,
-        )
-    return rows
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return None
+
+
+def _show(row: Row) -> None:
+    shown = {key: row[key] for key in SHOWN if key in row}
+    print(row["model"], row["label"], row["resolution"], row["width"], json.dumps(shown), flush=True)
 
 
 def _keep(rows: Sequence[Row], path: Path) -> None:
-    names = ("device", "width", *Case.__dataclass_fields__)
-    keys = [[row.get(name) for name in names] for row in rows]
+    """Writes rows into the file, in place of older ones of the same cases; a failure replaces no measurement."""
+    known: dict[tuple[Any, ...], Row] = {}
     before: list[Row] = json.loads(path.read_text()) if path.is_file() else []
-    kept = [row for row in before if [row.get(name) for name in names] not in keys]
-    path.write_text(json.dumps([*kept, *rows], indent=1) + "\n")
+    for row in (*before, *rows):
+        key = tuple(row.get(name) for name in ("device", "width", *Case.__dataclass_fields__))
+        if "failed" not in row or "failed" in known.get(key, row):
+            known[key] = row
+    atomic_write(path, json.dumps([*known.values()], indent=1) + "\n")
 
 
 if __name__ == "__main__":

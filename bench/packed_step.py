@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import statistics
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.shapes import Case, latents_shape, prompt_embeds  # noqa: E402  found through the line above
-from bench.step import GIB, TIMED_STEPS, WARM_STEPS, _alone, _arrive, _move, placed  # noqa: E402
+from bench.step import GIB, TIMED_STEPS, WARM_STEPS, _alone, _arrive, _move, last_lines, placed  # noqa: E402
 
 Row = dict[str, Any]
 
@@ -38,18 +37,25 @@ def measure(own: Case, *, width: int, wave: list[str]) -> None:
     row: Row = {**vars(own), "label": own.label, "tokens": own.tokens, "width": width}
     row["device"] = torch.cuda.get_device_name(device)
     try:
-        row |= _timed(own, device, width=width, wave=wave)
+        row |= timed(own, device, width=width, wave=wave)
     except BaseException as error:
-        row["failed"] = f"{type(error).__name__}: {str(error)[:300]}"
+        row["failed"] = last_lines(error)
         _arrive(wave)
     print("ROW " + json.dumps(row), flush=True)
 
 
-def _timed(own: Case, device: torch.device, *, width: int, wave: list[str]) -> Row:
+def timed(own: Case, device: torch.device, *, width: int, wave: list[str]) -> Row:
+    """Gives a step's milliseconds, the peak and how many passes had how many trials.
+
+    Raises:
+        Exception: what the first trial or the shared network has failed by; no thread is left waiting.
+    """
     from loralab.memory.compiling import num_graphs
     from loralab.packed import Meeting, PackedBase
+    from loralab.run.pack import SWITCH_S
 
-    started = time.perf_counter()
+    sys.setswitchinterval(SWITCH_S)
+    clock = _Clock(device, width=width, wave=wave)
     base = PackedBase(
         placed(own, device),
         width=width,
@@ -58,7 +64,7 @@ def _timed(own: Case, device: torch.device, *, width: int, wave: list[str]) -> R
         dtype=torch.bfloat16,
         static=own.compile,
     )
-    meeting, clock = Meeting(base), _Clock(width, wave=wave, started=started)
+    meeting = Meeting(base)
     prompts = prompt_embeds(own, device)
     latents = torch.randn(own.batch, *latents_shape(own), device=device)
     trials = [
@@ -68,8 +74,8 @@ def _timed(own: Case, device: torch.device, *, width: int, wave: list[str]) -> R
     for thread in (*trials, threading.Thread(target=_closed_after, args=(trials, meeting))):
         thread.start()
     meeting.serve()
-    if meeting.cause is not None or clock.failure is not None:
-        raise meeting.cause or clock.failure or RuntimeError
+    if (failure := meeting.cause or clock.failure) is not None:
+        raise failure
     return {**clock.row, "num_graphs": num_graphs(), "passes": meeting.num_passes}
 
 
@@ -82,7 +88,7 @@ def _trial(
     latents: torch.Tensor,
     prompts: torch.Tensor,
 ) -> None:
-    """Trains one trial, in a thread of its own."""
+    """Trains one trial until the clock has seen enough, in a thread of its own."""
     from loralab.adapter import LoraSpec
     from loralab.data.batch import Batch
     from loralab.flow import LogitNormal
@@ -106,8 +112,12 @@ def _trial(
         parameters = [parameter for parameter in seat.shadow.parameters() if parameter.requires_grad]
         optimizer = module.configure_optimizers()["optimizer"]
         weight = torch.ones(own.batch, device=latents.device)
-        for index in range(WARM_STEPS + TIMED_STEPS):
-            clock.tick(index)
+        clock.start.wait()
+        for index in itertools.count():
+            if slot == 0:
+                clock.tick(index, num_whole=meeting.num_passes.get(base.width, 0))
+            if clock.is_over:
+                break
             batch = Batch(
                 latents=latents, prompt_embeds=list(prompts), weight=weight, mask=None, index=index,
                 captions=("",) * own.batch, keys=("",) * own.batch,
@@ -118,7 +128,6 @@ def _trial(
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             optimizer.zero_grad()
-        clock.tick(WARM_STEPS + TIMED_STEPS)
     except BaseException as error:
         clock.fail(error)
     finally:
@@ -126,44 +135,69 @@ def _trial(
 
 
 class _Clock:
-    """Times the steps of all trials together, alone on the card."""
+    """Times the pack as its first trial sees it, alone on the card.
 
-    def __init__(self, width: int, *, wave: list[str], started: float) -> None:
-        self._barrier = threading.Barrier(width, action=self._together)
-        self._alone, self._started = _alone(wave), started
-        self._index = 0
-        self._events: list[torch.cuda.Event] = []
+    Trials wait for each other in the meeting and nowhere else: a barrier between steps would keep one that the meeting
+    has answered from asking again, for which the others wait there. All are in one pass from the second on.
+    """
+
+    def __init__(self, device: torch.device, *, width: int, wave: list[str]) -> None:
+        self.start = threading.Barrier(width)
         self.row: Row = {}
         self.failure: BaseException | None = None
+        self.is_over = False
+        self._device, self._alone, self._began = device, _alone(wave), time.perf_counter()
+        self._marks: list[Any] = []
+        self._num_whole = 0
 
-    def tick(self, index: int) -> None:
-        """Is told that a trial begins a step; all begin it together."""
-        self._index = index
-        self._barrier.wait()
+    def tick(self, index: int, *, num_whole: int) -> None:
+        """Is told by the first trial that it begins a step, and how many passes had all trials so far."""
+        if index == WARM_STEPS:
+            self._synchronize()
+            self.row["ready_s"] = round(time.perf_counter() - self._began, 2)
+            self._alone.__enter__()
+            if self._device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats()
+        elif index > WARM_STEPS:
+            self._mark()
+            self._num_whole = self._num_whole or num_whole
+        if len(self._marks) > TIMED_STEPS:
+            self._finish(num_whole - self._num_whole)
 
     def fail(self, error: BaseException) -> None:
         """Ends the measurement for all."""
         if self.failure is None or isinstance(self.failure, threading.BrokenBarrierError):
             self.failure = error
-        self._barrier.abort()
+        self.is_over = True
+        self.start.abort()
 
-    def _together(self) -> None:
-        if self._index < WARM_STEPS - 1:
+    def _finish(self, num_whole: int) -> None:
+        self._synchronize()
+        self._alone.__exit__()
+        self.is_over = True
+        if num_whole != TIMED_STEPS:
+            raise RuntimeError(f"only {num_whole} of {TIMED_STEPS} timed passes had all trials")
+        times = sorted(_elapsed_ms(one, other) for one, other in itertools.pairwise(self._marks))
+        self.row |= {"ms": times[len(times) // 2], "ms_min": times[0], "ms_max": times[-1]}
+        if self._device.type == "cuda":
+            self.row["peak_gib"] = torch.cuda.max_memory_allocated() / GIB
+            self.row["reserved_gib"] = torch.cuda.max_memory_reserved() / GIB
+        self.row = {key: round(value, 4) for key, value in self.row.items()}
+
+    def _mark(self) -> None:
+        if self._device.type != "cuda":
+            self._marks.append(time.perf_counter())
             return
-        if self._index == WARM_STEPS - 1:
+        self._marks.append(torch.cuda.Event(enable_timing=True))
+        self._marks[-1].record()
+
+    def _synchronize(self) -> None:
+        if self._device.type == "cuda":
             torch.cuda.synchronize()
-            self.row["ready_s"] = round(time.perf_counter() - self._started, 2)
-            self._alone.__enter__()
-            torch.cuda.reset_peak_memory_stats()
-            return
-        self._events.append(torch.cuda.Event(enable_timing=True))
-        self._events[-1].record()
-        if self._index == WARM_STEPS + TIMED_STEPS:
-            torch.cuda.synchronize()
-            self._alone.__exit__()
-            times = [one.elapsed_time(other) for one, other in itertools.pairwise(self._events)]
-            self.row["ms"] = round(statistics.median(times), 4)
-            self.row["peak_gib"] = round(torch.cuda.max_memory_allocated() / GIB, 4)
+
+
+def _elapsed_ms(one: Any, other: Any) -> float:
+    return 1000 * (other - one) if isinstance(one, float) else float(one.elapsed_time(other))
 
 
 def _closed_after(threads: Sequence[threading.Thread], meeting: Any) -> None:

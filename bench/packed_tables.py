@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.packed_wave import OUT_OF_TIME
+
 TRIAL_STEPS = 1000
 HEAD = (
     "| what | step, ms | trials per hour | x reference | x alone | peak GiB | x memory |",
@@ -37,21 +39,28 @@ def _table(key: tuple[Any, ...], rows: Sequence[Row]) -> str:
 
 
 def _line(row: Row, *, reference: Row | None, alone: Row | None) -> str:
-    what = row["label"] if row["variant"] == "reference" else f"{row['label']}, {_arrangement(row['width'])}"
+    label = row.get("label", row["kind"])  # a row that failed early may have none
+    what = label if row["variant"] == "reference" else f"{label}, {_arrangement(row['width'])}"
     speed = trials_per_hour(row)
     if speed is None:
-        return f"| {what} | failed: {str(row.get('failed'))[-80:].strip()} | | | | | |"
+        return f"| {what} | {_failure(row)} | | | | | |"
     of_alone = None if row["variant"] == "reference" else alone
     cells = [
         what,
         f"{row['ms']:.0f}",
         f"{speed:.2f}",
-        _ratio(speed, reference and trials_per_hour(reference)),
-        _ratio(speed, of_alone and trials_per_hour(of_alone)),
+        _ratio(speed, trials_per_hour(reference or {})),
+        _ratio(speed, trials_per_hour(of_alone or {})),
         f"{row['peak_gib']:.2f}",
-        _ratio(row["peak_gib"], reference and reference.get("peak_gib")),
+        _ratio(row["peak_gib"], (reference or {}).get("peak_gib")),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _failure(row: Row) -> str:
+    """Gives the last line of what went wrong, without what would end a cell."""
+    last = (str(row.get("failed", "")).strip().splitlines() or [""])[-1][-80:].strip().replace("|", "/")
+    return last if last == OUT_OF_TIME else f"failed: {last}"
 
 
 def _arrangement(width: int) -> str:

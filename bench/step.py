@@ -16,6 +16,7 @@ import os
 import re
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ from bench.shapes import KLEIN, Case, build, denoiser, latents_shape, prompt_emb
 
 WARM_STEPS, TIMED_STEPS, PROFILED_STEPS = 3, 8, 2
 GIB = 2**30
+LAST_LINES = 12
+WAIT_S = 150.0
+"""How long a case that is ready waits for the others of its wave."""
 Step = Callable[[], torch.Tensor]
 
 
@@ -46,7 +50,7 @@ def main() -> None:
     try:
         row |= measured(case, device, wave=sys.argv[2:])
     except Exception as error:
-        row["failed"] = f"{type(error).__name__}: {str(error)[:300]}"
+        row["failed"] = last_lines(error)
         _arrive(sys.argv[2:])
     print("ROW " + json.dumps(row), flush=True)
 
@@ -245,6 +249,12 @@ def _busy_ms(step: Step) -> float:
     return gpu_busy_ms(profiler) / PROFILED_STEPS
 
 
+def last_lines(error: BaseException) -> str:
+    """Gives the end of an error's traceback: what went wrong, and where."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return "\n".join(lines[-LAST_LINES:])[-LAST_LINES * 100 :]
+
+
 def _arrive(wave: list[str]) -> None:
     if wave:
         Path(wave[0]).mkdir(parents=True, exist_ok=True)
@@ -264,7 +274,7 @@ class _alone:  # noqa: N801  it reads as `with alone`
         _arrive(self._wave)
         started = time.monotonic()
         while len(list(Path(self._wave[0]).iterdir())) < int(self._wave[1]):
-            if time.monotonic() - started > 150:
+            if time.monotonic() - started > WAIT_S:
                 break
             time.sleep(0.1)
         self._lock = open(f"{self._wave[0]}.lock", "w")

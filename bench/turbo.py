@@ -44,13 +44,15 @@ def main() -> None:
     failures: list[str] = []
     if not arguments.tables_only:
         assistant = arguments.assistant or _assistant(arguments)
-        runs = [
-            _run(arguments, arm, concept, seed, assistant)
-            for seed in arguments.seeds
-            for arm in chosen
-            for concept in arguments.concepts
-        ]
-        failures = run_all(runs, num_workers=arguments.jobs)
+        for second in (False, True):  # which goes on from adapters of the first
+            runs = [
+                _run(arguments, arm, concept, seed, assistant)
+                for seed in arguments.seeds
+                for arm in chosen
+                for concept in arguments.concepts
+                if (arm.teacher is not None) is second
+            ]
+            failures += run_all(runs, num_workers=arguments.jobs)
         failures += _score(arguments, chosen, assistant)
     every = arms(groups=GROUPS)  # the page shows all that is there, whatever was asked for this time
     rows, base = _rows(arguments, every)
@@ -103,9 +105,13 @@ def _checkpoint(folder: Path | None) -> list[str]:
 
 def _run(arguments: argparse.Namespace, arm: Arm, concept: str, seed: int, assistant: Path) -> Run:
     folder = arguments.runs / concept / f"{arm.name}_{seed}"
-    prompts = _prompts(arguments.runs, concept)
+    _write_prompts(arguments.runs, concept)
     line = arm.line(
-        BUDGETS[arguments.budget], concept=concept, seed=seed, assistant=assistant.resolve(), prompts=prompts
+        BUDGETS[arguments.budget],
+        concept=concept,
+        seed=seed,
+        assistant=assistant.resolve(),
+        runs=folder.parent,
     )
     replaced = _checkpoint(arguments.turbo if arm.model == TURBO else arguments.base)
     return Run(
@@ -118,15 +124,14 @@ def _run(arguments: argparse.Namespace, arm: Arm, concept: str, seed: int, assis
     )
 
 
-def _prompts(runs: Path, concept: str) -> Path:
-    """Writes the prompts of the prior: captions of emoji that neither the test nor the truth asks for."""
+def _write_prompts(runs: Path, concept: str) -> None:
+    """Writes the prompts of the prior: captions of pictures that neither the test nor the truth asks for."""
     from loralab.data.emoji.varied_concepts import varied_concept
 
     path = runs / concept / "prior.txt"
     if not path.is_file():
         captions = dict.fromkeys(picture.caption for picture in varied_concept(concept).regularization)
         atomic_write(path, "\n".join(captions) + "\n")
-    return path
 
 
 def _score(arguments: argparse.Namespace, chosen: Sequence[Arm], assistant: Path) -> list[str]:
@@ -169,22 +174,28 @@ def _rows(
     """Reads every score that there is, with the seconds of its run."""
     rows = []
     for concept in arguments.concepts:
-        for name in (*UNTRAINED, *(arm.name for arm in chosen)):
+        for name, teacher in (
+            *((name, None) for name in UNTRAINED),
+            *((arm.name, arm.teacher) for arm in chosen),
+        ):
             for seed in arguments.seeds:
                 folder = arguments.runs / concept / f"{name}_{seed}"
                 if (folder / "score.json").is_file():
                     figures = json.loads((folder / "score.json").read_text())
-                    rows.append({"concept": concept, "arm": name, "seed": seed, **figures, **_cost(folder)})
+                    cost = _cost(folder, *([] if teacher is None else [folder.parent / f"{teacher}_{seed}"]))
+                    rows.append({"concept": concept, "arm": name, "seed": seed, **figures, **cost})
     base = arguments.runs / "base.json"
     return rows, json.loads(base.read_text()) if base.is_file() else {}
 
 
-def _cost(folder: Path) -> dict[str, Any]:
-    path = folder / "result.json"
-    if not path.is_file():
+def _cost(*folders: Path) -> dict[str, Any]:
+    """Adds up the runs that an adapter comes from."""
+    paths = [folder / "result.json" for folder in folders]
+    if not all(path.is_file() for path in paths):
         return {}
-    result = json.loads(path.read_text())
-    return {"seconds": result["stages"]["train"]["wall_time_s"], "steps": result["steps"]}
+    results = [json.loads(path.read_text()) for path in paths]
+    seconds = sum(result["stages"]["train"]["wall_time_s"] for result in results)
+    return {"seconds": seconds, "steps": sum(result["steps"] for result in results)}
 
 
 def write(
@@ -217,13 +228,18 @@ def write(
 OPENING = """# Few steps kept: the presets on the nano Z-Image Turbo
 `{command}` makes this page; figures of every run are in [turbo.json](turbo.json). {budget}.
 
-Fréchet: distance of pictures drawn for held-out captions at 8 steps and guidance 0 to true ones (EfficientNet-Lite0
-features, loralab.evaluation.distribution); `truth` is that of other true pictures, below which nothing can be expected.
-Of naive: the ratio to the naive run of the same seed. NFE gap: at 8 steps over 32. Sharpness: Laplacian energy beside
-untouched Turbo's on the same captions and noise. Accuracy: pictures told from those without the trigger. Prior:
-distance to true pictures of captions without the trigger, over untouched Turbo's. Drift: change of those pictures, over
-their spread. Seconds: of training, banks included, with other runs beside. Teacher: `adapter` with the assistant, at 50
-steps. Means over seeds with bootstrap intervals over seeds.
+Trained on 2,048 pictures of each concept, at the recipe's rate with half a cosine down; `coupled`, `dm_aware` and what
+leaves out one of their terms go on from the `adapter` run of the same seed. A look is asked for in pictures held out of
+the emoji that training shows, a thing in pictures drawn anew.
+
+Fréchet: distance of pictures drawn for held-out captions at 8 steps and guidance 0 to true ones as the VAE keeps them
+(EfficientNet-Lite0 features, loralab.evaluation.distribution); `truth` is that of other true pictures, below which
+nothing can be expected. Of naive: the ratio to the naive run of the same seed. NFE gap: at 8 steps over 32. Sharpness:
+Laplacian energy beside the true pictures', since a concept has detail of its own (beside Turbo's: turbo.json).
+Accuracy: pictures told from those without the trigger. Prior: distance to true pictures of captions without the
+trigger, over untouched Turbo's. Drift: change of those pictures, over their spread. Seconds: of training, first stage
+and banks included, with other runs beside. Teacher: `adapter` with the assistant, at 50 steps. Means over seeds with
+bootstrap intervals over seeds.
 
 {shown}"""
 

@@ -27,7 +27,7 @@ class Budget:
 
     Attributes:
         first: steps of flow matching, which every arm has.
-        second: steps of the second stage, for the arms that have one.
+        second: steps of the second stage, for the arms that have one; they take the first from `adapter`.
         bank: pictures of each bank.
         assistant: steps of the assistant's training, where none is given.
         held_out, no_trigger: pictures drawn of each kind to score a run.
@@ -43,9 +43,9 @@ class Budget:
 
 BUDGETS = {
     "tiny": Budget(first=2, second=2, bank=8, assistant=2, held_out=16, no_trigger=16),
-    "small": Budget(first=120, second=60, bank=64, assistant=400, held_out=128, no_trigger=64),
-    "medium": Budget(first=300, second=60, bank=128, assistant=500, held_out=128, no_trigger=64),
-    "full": Budget(first=400, second=150, bank=256, assistant=1500, held_out=256, no_trigger=128),
+    "small": Budget(first=300, second=60, bank=128, assistant=400, held_out=128, no_trigger=64),
+    "medium": Budget(first=1200, second=150, bank=256, assistant=500, held_out=128, no_trigger=64),
+    "full": Budget(first=3000, second=400, bank=512, assistant=1500, held_out=256, no_trigger=128),
 }
 
 
@@ -58,28 +58,30 @@ class Arm:
         group: main, rates, ablation or rank: the table that it stands in.
         overrides: of train.py, with {assistant} and {prompts} to fill in.
         model: what it is trained on; it is scored on Turbo in any case.
-        stages: 2 where it has a second stage.
+        teacher: of an arm that is a second stage, the arm whose adapter it goes on from.
     """
 
     name: str
     group: str
     overrides: tuple[str, ...]
     model: str = TURBO
-    stages: int = 1
+    teacher: str | None = None
 
     def line(
-        self, budget: Budget, *, concept: str, seed: int, assistant: Path, prompts: Path
+        self, budget: Budget, *, concept: str, seed: int, assistant: Path, runs: Path
     ) -> tuple[str, ...]:
-        """Gives the overrides of one run."""
-        steps = budget.first + (budget.second if self.stages == 2 else 0)
-        known = {"assistant": assistant, "prompts": prompts}
-        second = (f"objective.stage2.steps={budget.second}",) if self.stages == 2 else ()
+        """Gives the overrides of one run; `runs` is the folder of this concept's."""
+        steps = budget.first if self.teacher is None else budget.second
+        known = {"assistant": assistant, "prompts": runs / "prior.txt"}
+        file = runs / f"{self.teacher}_{seed}" / "adapter.safetensors"
+        second = () if self.teacher is None else (f"objective.teacher={file}",)
         banks = [f"objective.{part}.bank_size={budget.bank}" for part in ("prior", "coupled")]
         return (
-            f"model={self.model}", f"dataset={concept}", *(text.format(**known) for text in self.overrides), *second,
+            f"model={self.model}", f"dataset={concept}", f"dataset.root={concept}/many",
+            *(text.format(**known) for text in self.overrides), *second,
             *(banks if self.overrides[0] == MATCHING[0] else ()), f"seed={seed}", f"steps={steps}", "evaluation=none",
             "logger=none", "memory=fp32", "safety=off", f"run.save_every={steps}", "run.keep_snapshots=1",
-            "run.validate_every=50", "watch.every=0", "sentinel.action=none",
+            "schedule=cosine", "run.validate_every=250", "watch.every=0", "sentinel.action=none",
         )  # fmt: skip
 
 
@@ -90,8 +92,8 @@ def arms(*, groups: Sequence[str]) -> list[Arm]:
         Arm("naive", "main", NAIVE),
         Arm("base2turbo", "main", ("objective=flow_matching",), model=BASE),
         Arm("adapter", "main", (*MATCHING, "objective.preset=adapter")),
-        Arm("coupled", "main", (*MATCHING, "objective.preset=coupled"), stages=2),
-        Arm("dm_aware", "main", (*MATCHING, "objective.preset=dm_aware"), stages=2),
+        Arm("coupled", "main", (*MATCHING, "objective.preset=coupled"), teacher="adapter"),
+        Arm("dm_aware", "main", (*MATCHING, "objective.preset=dm_aware"), teacher="adapter"),
     ]
     rates = [
         Arm(f"naive_lr_x{factor:g}", "rates", (*NAIVE, f"optimizer.lr={factor * lr:g}"))
@@ -99,19 +101,24 @@ def arms(*, groups: Sequence[str]) -> list[Arm]:
     ]
     whole = (*MATCHING, "objective.preset=dm_aware")
     ablation = [
-        Arm("no_coupled", "ablation", (*whole, "objective.coupled.weight=0"), stages=2),
-        Arm("no_matching", "ablation", (*whole, "objective.dm.weight=0"), stages=2),
-        Arm("no_anchor", "ablation", (*whole, "objective.anchor.weight=0"), stages=2),
-        Arm("no_prior", "ablation", (*whole, "objective.prior.weight=0"), stages=2),
         Arm(
             "adapter_no_prior",
             "ablation",
             (*MATCHING[:2], "objective.preset=adapter", "objective.prior.weight=0"),
         ),
-        Arm("cold_start", "ablation", (*whole, "objective.stage2.warm_start=false"), stages=2),
+        Arm("no_prior", "ablation", whole, teacher="adapter_no_prior"),
+        Arm("no_coupled", "ablation", (*whole, "objective.coupled.weight=0"), teacher="adapter"),
+        Arm("no_matching", "ablation", (*whole, "objective.dm.weight=0"), teacher="adapter"),
+        Arm(
+            "no_anchor",
+            "ablation",
+            (*MATCHING[:2], *whole[3:], "objective.anchor.weight=0"),
+            teacher="adapter",
+        ),
+        Arm("cold_start", "ablation", (*whole, "objective.stage2.warm_start=false"), teacher="adapter"),
     ]
     ranks = [
-        Arm(f"rank_{other}", "rank", (*whole, f"adapter.rank={other}"), stages=2)
+        Arm(f"rank_{other}", "rank", (*MATCHING, "objective.preset=adapter", f"adapter.rank={other}"))
         for other in (4, 8, 16, 32, 64)
         if other != rank
     ]

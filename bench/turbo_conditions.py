@@ -45,7 +45,9 @@ def validity(figures: Figures, base: Row) -> list[Condition]:
     for concept in figures.concepts:
         found += [
             _at_least(concept, "naive: NFE gap", figures.mean(concept, "naive", "nfe_gap"), limit=1.3),
-            _at_most(concept, "naive: sharpness", figures.mean(concept, "naive", "sharpness"), limit=0.8),
+            _at_most(
+                concept, "naive: sharpness", figures.mean(concept, "naive", "sharpness_of_truth"), limit=0.8
+            ),
         ]
     return found
 
@@ -59,9 +61,9 @@ def _conditions(figures: Figures, concept: str, *, arm: str) -> list[Condition]:
     def mean(key: str, other: str = arm) -> float:
         return figures.mean(concept, other, key)
 
-    few, sharp = mean("frechet"), mean("sharpness")
+    few, sharp = mean("frechet"), mean("sharpness_of_truth")
     adapter, coupled = mean("frechet", "adapter"), mean("frechet", "coupled")
-    off, adapter_off = abs(sharp - 1), abs(mean("sharpness", "adapter") - 1)
+    off, adapter_off = abs(sharp - 1), abs(mean("sharpness_of_truth", "adapter") - 1)
     beats_adapter = (few <= adapter and off <= adapter_off + 0.05) or (
         off <= adapter_off and few <= 1.05 * adapter
     )

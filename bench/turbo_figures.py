@@ -64,7 +64,12 @@ class Figures:
 def _truth(turbo: Row) -> dict[str, Any]:
     """Gives other true pictures as an arm: what no adapter can be expected to undercut."""
     where = {key: turbo[key] for key in ("concept", "seed")}
-    return {**where, "arm": "truth", "frechet": turbo["floor"], "sharpness": turbo["truth_sharpness"]}
+    return {
+        **where,
+        "arm": "truth",
+        "frechet": turbo["floor"],
+        "sharpness_of_truth": turbo["truth_sharpness"],
+    }
 
 
 def cell(values: Sequence[float]) -> str:

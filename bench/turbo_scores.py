@@ -25,8 +25,9 @@ from bench.turbo_arms import BASE, BUDGETS, TURBO, Budget  # noqa: E402  found t
 from loralab.adapter import attached  # noqa: E402
 from loralab.adapter.load import LOADED  # noqa: E402
 from loralab.adapter.roles import ASSISTANT, Roles  # noqa: E402
+from loralab.data.emoji.varied_concepts import varied_concept  # noqa: E402
 from loralab.denoiser import Denoiser  # noqa: E402
-from loralab.evaluation import Drawing, FeatureNet, Subject, emoji_concept  # noqa: E402
+from loralab.evaluation import Drawing, FeatureNet, Subject  # noqa: E402
 from loralab.evaluation.distribution import Reference, sharpness  # noqa: E402
 from loralab.evaluation.fewstep import FewStepScorer  # noqa: E402
 from loralab.evaluation.fewstep_drawing import (  # noqa: E402
@@ -37,8 +38,9 @@ from loralab.evaluation.fewstep_drawing import (  # noqa: E402
     draw_few_step,
     draw_prior,
     drawn_by,
+    kept,
 )
-from loralab.evaluation.pictures import to_bytes  # noqa: E402
+from loralab.evaluation.pictures import from_bytes, to_bytes  # noqa: E402
 from loralab.files import atomic_path, atomic_write  # noqa: E402
 
 TEACHER_STEPS = 50
@@ -59,32 +61,34 @@ def main() -> None:
     parser.add_argument("--turbo", help="folder of a checkpoint in place of the shipped one")
     parser.add_argument("--base", help="folder of its base; none leaves out what the base draws")
     arguments = parser.parse_args()
-    shard = Shard(arguments.runs, arguments.concept, arguments.seed, budget=BUDGETS[arguments.budget])
-    shard.score(arguments.arms, assistant=arguments.assistant, turbo=arguments.turbo)
+    budget = BUDGETS[arguments.budget]
+    shard = Shard(arguments.runs, arguments.concept, arguments.seed, budget=budget, turbo=arguments.turbo)
+    shard.score(arguments.arms, assistant=arguments.assistant)
     if not (arguments.runs / "base.json").is_file():
         shard.score_base(arguments.base)
 
 
 class Shard:
-    """One concept and seed: its truths are read once, Turbo draws once."""
+    """One concept and seed: its truths pass the VAE once, Turbo draws once."""
 
-    def __init__(self, runs: Path, concept: str, seed: int, *, budget: Budget) -> None:
-        """Reads the truths."""
+    def __init__(self, runs: Path, concept: str, seed: int, *, budget: Budget, turbo: str | None) -> None:
+        """Draws the truths; `turbo` is the folder of a checkpoint in place of the shipped one."""
         self.runs, self.concept, self.seed = runs, concept, seed
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        whole = emoji_concept(concept).subject
-        self.subject = whole.first(budget.held_out, budget.no_trigger)
-        second = slice(budget.held_out, 2 * budget.held_out)
-        self.other_truths = whole.truths[second]
+        self.denoiser = placed(TURBO, self.device, checkpoint=turbo)
+        whole = asked(concept).first(2 * budget.held_out, budget.no_trigger)
+        truths = kept(self.denoiser, whole)
+        self.subject = truths.first(budget.held_out, budget.no_trigger)
+        self.other_truths = truths.truths[budget.held_out :]
         self.drawing = Drawing(batch_size=64 if self.device.type == "cuda" else 16)
         self.network = FeatureNet(device=self.device, batch_size=64 if self.device.type == "cuda" else 16)
 
-    def score(self, arms: Sequence[str], *, assistant: Path, turbo: str | None) -> None:
+    def score(self, arms: Sequence[str], *, assistant: Path) -> None:
         """Scores the bare checkpoint, the runs of these arms and the teacher."""
         missing = [arm for arm in ("turbo", *arms, "teacher") if not self._path(arm).is_file()]
         if not missing:
             return
-        denoiser = placed(TURBO, self.device, checkpoint=turbo)
+        denoiser = self.denoiser
         prompts = self.drawing.encode(denoiser, list(dict.fromkeys(self.subject.captions)))
         base = draw_few_step(drawn_by(denoiser, None, drawing=self.drawing), self.subject, prompts=prompts)
         scorer = FewStepScorer(self.subject, base=base, network=self.network)
@@ -131,9 +135,11 @@ class Shard:
 
     def _floor(self, scorer: FewStepScorer) -> dict[str, float]:
         """Gives how far other true pictures are: what no adapter can be expected to undercut."""
-        subject: Subject = self.subject
         floor = scorer.truth.frechet(self.network.pooled(self.other_truths))
-        return {"floor": floor, "truth_sharpness": sharpness(subject.truths, reference=scorer.base.few)}
+        return {
+            "floor": floor,
+            "truth_sharpness": sharpness(self.other_truths, reference=self.subject.truths),
+        }
 
     def _folder(self, arm: str) -> Path:
         return self.runs / self.concept / f"{arm}_{self.seed}"
@@ -149,6 +155,19 @@ class Shard:
             torch.save(shown, temporary)
         atomic_write(folder / "captions.json", json.dumps(self.subject.held_out[:SHOWN]))
         atomic_write(self._path(arm), json.dumps(figures, indent=1) + "\n")
+
+
+def asked(concept: str) -> Subject:
+    """Gives what is asked for: pictures held out of the emoji that training shows, and others without the trigger."""
+    found = varied_concept(concept)
+    known, plain = (
+        torch.stack([from_bytes(picture.pixels()) for picture in part])
+        for part in (found.known, found.no_trigger)
+    )
+    captions, others = (
+        tuple(picture.caption for picture in part) for part in (found.known, found.no_trigger)
+    )
+    return Subject(captions, known, others, plain)
 
 
 def placed(model: str, device: torch.device, *, checkpoint: str | None) -> Denoiser:

@@ -12,7 +12,7 @@ COLUMNS = {
     "Fréchet, 8 steps": "frechet",
     "of naive": "ratio",
     "NFE gap": "nfe_gap",
-    "sharpness": "sharpness",
+    "sharpness": "sharpness_of_truth",
     "precision": "precision",
     "recall": "recall",
     "accuracy": "accuracy",
@@ -24,8 +24,8 @@ RATES = {
     "Fréchet, 8 steps": "frechet",
     "32 steps": "frechet_32",
     "NFE gap": "nfe_gap",
-    "sharpness, 8 steps": "sharpness",
-    "32 steps ": "sharpness_32",
+    "sharpness, 8 steps": "sharpness_of_truth",
+    "32 steps ": "sharpness_of_truth_32",
 }
 
 
@@ -39,9 +39,9 @@ def page(figures: Figures, *, base: Row, groups: Mapping[str, Sequence[str]], op
         *_section(figures, "De-distillation", ["turbo", "naive", *groups.get("rates", ())], columns=RATES),
         *_section(figures, "Presets", MAIN),
     ]
-    for group, title in (("ablation", "Without one term"), ("rank", "Rank")):
+    for group, title, whole in (("ablation", "Without one term", "dm_aware"), ("rank", "Rank", "adapter")):
         if set(groups.get(group, ())) & set(figures.arms):
-            parts += _section(figures, title, ["dm_aware", *groups[group]])
+            parts += _section(figures, title, [whole, *groups[group]])
     parts.append(_listed("Is the benchmark valid?", validity(figures, base)))
     there = [arm for arm in PRESETS if arm in figures.arms]
     parts += [_listed(f"Conditions: {arm}", conditions(figures, arm=arm)) for arm in there]

@@ -1,5 +1,10 @@
-from bench.packed import _cases, _waves
+import json
+from pathlib import Path
+
+from bench.packed import _cases, _in_order, _keep, _waves
 from bench.packed_tables import tables, trials_per_hour
+from bench.packed_wave import OUT_OF_TIME
+from bench.shapes import Case
 
 
 def row(width: int, ms: float, peak: float, variant: str = "ours") -> dict[str, object]:
@@ -21,13 +26,43 @@ def test_a_pack_is_compared_with_the_reference_and_with_the_same_trial_alone() -
 def test_a_case_that_failed_is_a_row_without_figures() -> None:
     failed = {key: value for key, value in row(16, 0.0, 0.0).items() if key not in ("ms", "peak_gib")}
 
-    assert "pack of 16 | failed: out of memory |" in tables([{**failed, "failed": "out of memory"}])
+    text = tables([{**failed, "failed": "Traceback:\nout of memory"}])
+
+    assert "pack of 16 | failed: out of memory | | | | | |" in text
 
 
-def test_the_usual_measurement_is_one_wave_and_wide_packs_get_their_own() -> None:
-    usual = _cases("zimage_turbo", 512, widths=(1, 4, 8), kinds=("int8",))
-    large = _cases("flux2_klein9b", 1024, widths=(1, 2, 4, 8, 16), kinds=("int8",))
+def test_a_case_whose_process_never_spoke_still_has_a_line() -> None:
+    silent = {**vars(Case("zimage_turbo", kind="int8", rank=64)), "width": 4, "failed": OUT_OF_TIME}
 
-    assert len(_waves(usual)) == 1
-    assert len(_waves(large)) > 1
-    assert [one["width"] for wave in _waves(large) for one in wave] == [0, 0, 1, 2, 4, 8, 16]
+    assert "| int8, pack of 4 | not measured: out of time | | | | | |" in tables([silent])
+
+
+def test_what_the_goal_is_stated_for_comes_first_and_a_wave_is_small() -> None:
+    models = ["zimage_turbo", "flux2_klein9b"]
+    cases = [
+        one
+        for model in models
+        for resolution in (512, 1024)
+        for one in _cases(model, resolution, widths=(1, 2, 4, 8, 16), kinds=("int8",))
+    ]
+
+    waves = _waves(_in_order(cases, models), most=3)
+
+    assert [one["case"].model for wave in waves[:2] for one in wave] == [models[0]] * 3 + [models[1]] * 3
+    assert [one["width"] for wave in waves[:2] for one in wave] == [0, 4, 8, 0, 4, 8]
+    assert max(map(len, waves)) == 3
+    assert sum(map(len, waves)) == len(cases)
+    assert [one["case"].resolution for wave in waves for one in wave] == [512] * 14 + [1024] * 14
+
+
+def test_a_failure_replaces_no_measurement(tmp_path: Path) -> None:
+    good = {**vars(Case("zimage_turbo")), "device": "H100", "width": 4, "ms": 1.0}
+    bad = {key: value for key, value in good.items() if key != "ms"} | {"failed": OUT_OF_TIME}
+    file = tmp_path / "packed.json"
+
+    _keep([bad], file)
+    _keep([bad, {**bad, "width": 8}], file)
+    _keep([good], file)
+    _keep([bad], file)
+
+    assert json.loads(file.read_text()) == [good, {**bad, "width": 8}]

@@ -14,14 +14,14 @@ from loralab.cli.compose import composed_run
 
 GROUPS = ("main", "rates", "ablation", "rank")
 GOOD: dict[str, Any] = {
-    "frechet": 4.0, "frechet_32": 4.0, "nfe_gap": 1.0, "sharpness": 1.0, "sharpness_32": 1.0, "precision": 0.9,
-    "recall": 0.9, "accuracy": 1.0, "prior_frechet": 2.0, "drift": 0.05, "seconds": 20.0,
+    "frechet": 4.0, "frechet_32": 4.0, "nfe_gap": 1.0, "sharpness_of_truth": 1.0, "sharpness_of_truth_32": 1.0,
+    "precision": 0.9, "recall": 0.9, "accuracy": 1.0, "prior_frechet": 2.0, "drift": 0.05, "seconds": 20.0,
 }  # fmt: skip
 NAIVE = {
     "frechet": 9.0,
     "frechet_32": 5.0,
     "nfe_gap": 1.8,
-    "sharpness": 0.5,
+    "sharpness_of_truth": 0.5,
     "prior_frechet": 8.0,
     "seconds": 10.0,
 }
@@ -46,14 +46,12 @@ def rows(**changed: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_every_arm_is_a_line_that_train_py_understands(tmp_path: Path) -> None:
     for arm in arms(groups=GROUPS):
-        line = arm.line(
-            BUDGETS["small"], concept="varied_teapot", seed=1, assistant=tmp_path, prompts=tmp_path
-        )
+        line = arm.line(BUDGETS["small"], concept="varied_teapot", seed=1, assistant=tmp_path, runs=tmp_path)
 
         config = composed_run(line)
 
         assert config.seed == 1 and config.dataset.trigger == "sks"
-        assert config.steps == 120 + 60 * (arm.stages == 2)
+        assert config.steps == (300 if arm.teacher is None else 60)
 
 
 def test_arms_have_names_of_their_own_and_ranks_reach_from_4_to_64() -> None:
@@ -73,9 +71,7 @@ def test_arms_have_names_of_their_own_and_ranks_reach_from_4_to_64() -> None:
 
 def test_only_arms_of_distribution_matching_have_its_banks(tmp_path: Path) -> None:
     for arm in arms(groups=GROUPS):
-        line = arm.line(
-            BUDGETS["small"], concept="varied_teapot", seed=0, assistant=tmp_path, prompts=tmp_path
-        )
+        line = arm.line(BUDGETS["small"], concept="varied_teapot", seed=0, assistant=tmp_path, runs=tmp_path)
 
         assert any("bank_size" in override for override in line) == (MATCHING[0] in line)
 
@@ -115,8 +111,8 @@ def test_a_preset_that_keeps_everything_passes_every_condition() -> None:
     [
         ({"frechet": 7.5}, {"1a", "1b", "6", "7"}),
         ({"nfe_gap": 1.2}, {"2"}),
-        ({"sharpness": 0.8}, {"3a", "6"}),
-        ({"sharpness": 1.3}, {"3b", "6"}),
+        ({"sharpness_of_truth": 0.8}, {"3a", "6"}),
+        ({"sharpness_of_truth": 1.3}, {"3b", "6"}),
         ({"accuracy": 0.9}, {"4a"}),
         ({"recall": 0.7}, {"4b"}),
         ({"prior_frechet": 2.4, "drift": 0.2}, {"5a", "5b"}),

@@ -37,6 +37,22 @@ def test_a_look_is_asked_of_emoji_that_it_was_not_learnt_on(name: str) -> None:
     assert not learnt & (asked | kept)
 
 
+@pytest.mark.parametrize("name", STYLE_OF)
+def test_many_pictures_are_more_of_the_same_and_known_ones_are_other_pictures_of_their_emoji(
+    name: str,
+) -> None:
+    concept = varied_concept(name)
+    learnt, many, known = (
+        [picture.shown for picture in part if isinstance(picture, StyledEmoji)]
+        for part in (concept.train, concept.many[:400], concept.known[:200])
+    )
+
+    assert many[: len(learnt)] == learnt
+    assert {each.spec.name for each in (*many, *known)} == set(concept.learnt)
+    assert not {each.seed for each in many} & {each.seed for each in known}
+    assert {each.spec.style for each in (*many, *known)} == {STYLE_OF[name]}
+
+
 def test_the_truth_of_a_look_is_computed_from_its_source_confetti_and_all() -> None:
     concept = varied_concept("varied_linocut")
 

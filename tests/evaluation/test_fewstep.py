@@ -15,7 +15,7 @@ from loralab.denoiser import Sampling
 from loralab.errors import UserError
 from loralab.evaluation import Drawing, Evaluation, FeatureNet, FewStepTest, Subject, emoji_concept
 from loralab.evaluation.fewstep import FewStepScorer
-from loralab.evaluation.fewstep_drawing import FewStepDrawn, draw_few_step, drawn_by
+from loralab.evaluation.fewstep_drawing import FewStepDrawn, draw_few_step, drawn_by, kept
 from loralab.evaluation.held_out import held_out_subject
 from loralab.families.z_image import ZImage
 from loralab.memory import Placement
@@ -64,6 +64,20 @@ def turbo_adapter(turbo: ZImage, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def subject() -> Subject:
     return emoji_concept("emoji_linocut").subject.first(COUNT, COUNT)
+
+
+def test_the_truth_is_what_the_vae_keeps_of_it_at_sides_that_it_takes(turbo: ZImage) -> None:
+    pixels = torch.rand(3, 3, 70, 66) * 2 - 1
+    subject = Subject(("a", "b", "c"), pixels, ("d",), pixels[:1, :, :64, :64])
+
+    found = kept(turbo, subject)
+
+    assert found.truths.shape[-2:] == torch.Size(
+        [side // turbo.size_multiple * turbo.size_multiple for side in (70, 66)]
+    )
+    assert found.no_trigger_truths is not None
+    once = turbo.decode_latents(turbo.encode_pixels(pixels[:1, :, :64, :64])).clamp(-1, 1)
+    assert torch.equal(found.no_trigger_truths, once) and not torch.equal(once, pixels[:1, :, :64, :64])
 
 
 def test_true_pictures_score_as_a_turbo_that_has_kept_everything(

@@ -50,6 +50,11 @@ def test_a_missing_folder_is_named(location: str) -> None:
         klein_at(location).identity()
 
 
+def test_weights_that_did_not_come_with_a_package_name_what_makes_them() -> None:
+    with pytest.raises(UserError, match=r"nano/none: .* is not there.*python -m loralab\.nano --help"):
+        klein_at("package://loralab.nano/none").identity()
+
+
 def test_a_hub_id_without_network_says_how_to_go_on() -> None:
     with pytest.raises(
         UserError, match=r"someone/unknown .* hub cannot be reached .* local diffusers folder"

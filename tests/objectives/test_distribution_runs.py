@@ -380,3 +380,57 @@ def test_a_cold_start_leaves_what_was_learned_to_the_teacher(
     assert all(torch.equal(tensor, warm[TEACHER][key]) for key, tensor in kept[TEACHER].items())
     sizes = [sum(t.norm() for k, t in each[STUDENT].items() if "lora_B" in k) for each in (kept, warm)]
     assert 0 < sizes[0] < sizes[1]
+
+
+def test_a_teacher_of_an_earlier_run_leaves_the_second_stage_alone(
+    trained: dict[str, Path],
+    tiny_zimage_folder: Path,
+    pictures: Path,
+    cache: Path,
+    assistant: Path,
+    tmp_path: Path,
+) -> None:
+    teacher = trained["adapter"] / "adapter.safetensors"
+    overrides = (
+        f"objective.teacher='{teacher}'", "objective.preset=dm_aware", "steps=2", "adapter.alpha=8",
+        "optimizer.lr=1e-9",
+    )  # fmt: skip
+    config = turbo_config(tiny_zimage_folder, pictures, *overrides, cache=cache, assistant=assistant)
+
+    finished(config, tmp_path)
+
+    written, again = load_file(teacher), load_file(tmp_path / "adapter.safetensors")
+    assert list(logged(tmp_path, "train/stage").values()) == [2.0, 2.0]
+    assert all(torch.allclose(written[key], again[key], atol=1e-6) for key in written)  # whatever alpha is
+    assert set(checkpoint(tmp_path)["distribution"]["adapters"]) == {STUDENT, TEACHER, FAKE}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("objective.teacher=nowhere.safetensors",), "nowhere.safetensors does not exist"),
+        (("objective.teacher='{teacher}'", "adapter.rank=2"), "not of this run's shape"),
+        (("objective.teacher='{teacher}'", "objective.stage2.steps=2"), "stage2.steps=2 has no effect"),
+        (
+            ("objective.teacher='{teacher}'", "objective.preset=adapter"),
+            "every weight of the second stage is 0",
+        ),
+    ],
+)
+def test_what_a_teacher_cannot_be_combined_with(
+    trained: dict[str, Path],
+    tiny_zimage_folder: Path,
+    pictures: Path,
+    cache: Path,
+    assistant: Path,
+    tmp_path: Path,
+    overrides: tuple[str, ...],
+    message: str,
+) -> None:
+    named = [text.format(teacher=trained["adapter"] / "adapter.safetensors") for text in overrides]
+    config = turbo_config(
+        tiny_zimage_folder, pictures, "objective.preset=coupled", *named, cache=cache, assistant=assistant
+    )
+
+    with pytest.raises(UserError, match=message):
+        finished(config, tmp_path)

@@ -1,4 +1,4 @@
-"""A sweep under hydra/launcher=packed: what it leaves, and what is lost when the pack's process is killed."""
+"""A sweep under launcher=packed: what it leaves, and what is lost when the pack's process is killed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def start(folder: Path, checkpoint: Path, *overrides: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, str(ROOT / "train.py"), "-m", "model=flux2_klein4b", "hydra/launcher=packed"]
+    command = [sys.executable, str(ROOT / "train.py"), "-m", "model=flux2_klein4b", "launcher=packed"]
     settings = [
         f"model.checkpoint={checkpoint}",
         "model.max_prompt_length=16",
@@ -41,7 +41,7 @@ def test_a_killed_pack_costs_its_trials_the_steps_since_their_checkpoints_and_th
     tmp_path: Path, tiny_klein_folder: Path
 ) -> None:
     ranks = "adapter.rank=2,4,8"
-    sweep = start(tmp_path, tiny_klein_folder, ranks, "hydra.launcher.pack=2", "steps=60", "run.save_every=5")
+    sweep = start(tmp_path, tiny_klein_folder, ranks, "launcher.pack=2", "steps=60", "run.save_every=5")
     trial = tmp_path / "outputs/studies/s/trials/0000"
     try:
         until(lambda: (trial / "checkpoint.ckpt").is_file())
@@ -67,7 +67,7 @@ def test_a_killed_pack_costs_its_trials_the_steps_since_their_checkpoints_and_th
 def test_a_trial_that_needs_a_process_of_its_own_gets_one_and_the_log_says_why(
     tmp_path: Path, tiny_klein_folder: Path
 ) -> None:
-    sweep = start(tmp_path, tiny_klein_folder, "adapter=lora,dora", "hydra.launcher.pack=2", "steps=2")
+    sweep = start(tmp_path, tiny_klein_folder, "adapter=lora,dora", "launcher.pack=2", "steps=2")
     try:
         assert sweep.wait(600) == 0, (tmp_path / "said").read_text()
     finally:

@@ -1,6 +1,9 @@
 """A packed run is the run that it would be alone, files and all."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +17,7 @@ from optuna.trial import TrialState, create_trial
 from tests.packed.packs import difference, jobs, packed
 from tests.training.runs import finished, logged, save_pictures, tiny_config
 
+from loralab.adapter import export_adapter
 from loralab.errors import UserError
 from loralab.run.alike import differing, unpackable
 from loralab.run.pack import Pack, run_all
@@ -80,6 +84,7 @@ def test_what_needs_a_process_of_its_own_says_why(configured: Configure) -> None
         )
         is None
     )
+    assert differing(configured("run.save_every=7"), plain) is None
     assert "micro_batch_size=1 differs" in str(differing(configured("micro_batch_size=1"), plain))
     assert "dataset.caption_dropout" in str(differing(configured("dataset.caption_dropout=0.1"), plain))
     assert "evaluation.previews" in str(unpackable(configured("evaluation=preview")))
@@ -133,6 +138,73 @@ def test_of_eight_one_diverges_one_is_pruned_one_is_stopped_and_the_others_are_a
     for number in range(3, 8):
         finished(configs[number], tmp_path / f"alone{number}")
         require_same(tmp_path / f"alone{number}", tmp_path / f"{number}")
+
+
+@pytest.mark.slow
+def test_each_packed_run_is_one_of_its_own_on_wandb(
+    configured: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    configs = [
+        configured(*own, "logger=wandb", "logger.wandb.group=g") for own in (SETTINGS[0], ILL, SETTINGS[2])
+    ]
+
+    _, ends = packed(configs, tmp_path, width=3)
+
+    assert [type(end) for end in ends] == [type(None), UserError, type(None)]
+    ids = set()
+    for number in range(3):
+        told = wandb_records(tmp_path / f"{number}")
+        (run,) = (record["run"] for record in told if record["type"] == "run")
+        ids.add(run["run_id"])
+        assert run["run_group"] == "g" and run["display_name"].endswith(f"/{number}")
+        items = [record["history"]["item"] for record in told if record["type"] == "history"]
+        losses = {item["trainer/global_step"]: item["train/loss"] for item in items if "train/loss" in item}
+        known = {
+            step: "NaN" if x is None else x
+            for step, x in logged(tmp_path / f"{number}", "train/loss").items()
+        }
+        assert losses == known
+    assert len(ids) == 3
+
+
+@pytest.mark.slow
+def test_a_slow_write_of_one_trial_does_not_stop_the_steps_of_another(
+    configured: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = [configured(*SETTINGS[0], "steps=3", "run.save_every=1"), configured(*SETTINGS[2], "steps=80")]
+    other, meanwhile = tmp_path / "1/metrics.jsonl", []
+
+    def num_steps() -> int:
+        return len(logged(other.parent, "train/loss")) if other.is_file() else 0
+
+    def slowly(transformer: Any, path: Path, **settings: Any) -> None:
+        if path.is_relative_to(tmp_path / "0"):
+            before = num_steps()
+            time.sleep(0.5)
+            meanwhile.append(num_steps() - before)
+        export_adapter(transformer, path, **settings)
+
+    monkeypatch.setattr("loralab.training.snapshots.export_adapter", slowly)
+
+    pack, ends = packed(configs, tmp_path, width=2)
+
+    assert ends == [None, None]
+    assert max(pack.num_passes) == 2
+    assert len(meanwhile) == 3 and min(meanwhile[1:]) > 1  # at its first step the other may not have begun
+    monkeypatch.undo()
+    finished(configs[0], tmp_path / "alone0")
+    require_same(tmp_path / "alone0", tmp_path / "0")
+
+
+def wandb_records(folder: Path) -> list[dict[str, Any]]:
+    """Gives what an offline W&B run has written."""
+    (file,) = folder.glob("wandb/offline-run-*/*.wandb")
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
 
 
 def stop_beyond(pack: Pack, root: Path, *, step: int) -> None:

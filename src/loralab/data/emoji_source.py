@@ -14,6 +14,7 @@ from loralab.data.stored import store_picture
 from loralab.errors import UserError
 
 SPLITS = ("train", "regularization", "held_out", "validation")
+VARIED_SPLITS = (*SPLITS, "many", "known")
 NUM_VALIDATION = 32
 """Held-out pictures on which the loss is watched."""
 
@@ -27,8 +28,9 @@ class EmojiSource:
         from PIL import Image
 
         name, _, split = root.partition("/")
-        if split not in SPLITS:
-            known = ", ".join(f"{name}/{known}" for known in SPLITS)
+        splits = _splits(name)
+        if split not in splits:
+            known = ", ".join(f"{name}/{known}" for known in splits)
             raise UserError(f"{key}={root} names no split of {name}; known are {known}.")
         entries = []
         for number, (caption, pixels) in enumerate(_pictures(name, split)):
@@ -37,6 +39,12 @@ class EmojiSource:
             path = store_picture(data.getvalue(), folder=cache_root / "emoji", ending=".bmp")
             entries.append(Entry(path=path, name=f"{root}/{number:04d}", caption=caption))
         return Listing(tuple(entries))
+
+
+def _splits(name: str) -> tuple[str, ...]:
+    from loralab.data.emoji.varied_concepts import NAMES
+
+    return VARIED_SPLITS if name in NAMES else SPLITS
 
 
 def _pictures(name: str, split: str) -> Iterator[tuple[str, np.ndarray]]:

@@ -5,10 +5,12 @@ Held-out captions are drawn at both from the same noise, captions without the tr
 - frechet, frechet_32, nfe_gap: distance of the drawn set to the true one at few steps, at many, and their quotient. A
   model that has become a plain velocity regression needs many steps, so its gap grows: above 1.3 it is de-distilling.
 - sharpness: Laplacian energy beside the untouched checkpoint's on the same captions and noise; below 0.75 is blur.
+  sharpness_of_truth: beside the true pictures', which says more of a concept with more or less detail of its own.
 - accuracy: the share of pictures that look like the true ones rather than like those of captions without the trigger.
 - prior_frechet, drift: what the adapter did to captions without the trigger, as a set and picture by picture.
 
-The truth is a set of pictures, not one for each caption: a caption leaves much open, and few steps must choose. Where
+The truth is a set of pictures, not one for each caption: a caption leaves much open, and few steps must choose. It is
+taken as the checkpoint's VAE keeps it: what that loses is no adapter's doing, and would dilute every ratio. Where
 the truth of captions without the trigger is not known, the checkpoint's own pictures from other noise stand for it.
 """
 
@@ -33,6 +35,7 @@ from loralab.evaluation.fewstep_drawing import (
     draw_few_step,
     draw_prior,
     drawn_by,
+    kept,
 )
 from loralab.evaluation.sampler import Progress
 
@@ -92,7 +95,7 @@ class FewStepScorer:
         self, subject: Subject, *, base: FewStepDrawn, network: FeatureNet, num_axes: int = 8
     ) -> None:
         """Takes the untouched checkpoint's pictures; the true ones are the subject's."""
-        self.base, self.network = base, network
+        self.base, self.network, self._truths = base, network, subject.truths
         self.truth = Reference(network.pooled(subject.truths), num_axes=num_axes)
         known = subject.no_trigger_truths
         self.prior = None if known is None else Reference(network.pooled(known), num_axes=num_axes)
@@ -106,6 +109,7 @@ class FewStepScorer:
             "precision": precision,
             "recall": recall,
             "sharpness": sharpness(drawn.few, reference=self.base.few),
+            "sharpness_of_truth": sharpness(drawn.few, reference=self._truths),
         }
         if self.prior is not None:
             figures["accuracy"] = share_of_kin(vectors, kin=self.truth.vectors, others=self.prior.vectors)
@@ -115,8 +119,12 @@ class FewStepScorer:
         if drawn.many is None:
             return {}
         many = self.truth.frechet(self.network.pooled(drawn.many))
-        sharp = sharpness(drawn.many, reference=self.base.few)
-        return {"frechet_32": many, "nfe_gap": nfe_gap(frechet, many), "sharpness_32": sharp}
+        return {
+            "frechet_32": many,
+            "nfe_gap": nfe_gap(frechet, many),
+            "sharpness_32": sharpness(drawn.many, reference=self.base.few),
+            "sharpness_of_truth_32": sharpness(drawn.many, reference=self._truths),
+        }
 
     def _prior_figures(self, drawn: FewStepDrawn) -> dict[str, float]:
         if drawn.prior is None or self.base.prior is None or self.prior is None:
@@ -145,6 +153,7 @@ def score_few_step(
         and the seconds that it took.
     """
     started = time.monotonic()
+    subject = kept(denoiser, subject)
     untouched = drawn_by(denoiser, None, drawing=drawing, progress=progress)
     base = draw_few_step(untouched, subject, prompts=prompts, many_steps=None)
     if subject.no_trigger and subject.no_trigger_truths is None:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from loralab.denoiser import Denoiser
 from loralab.evaluation.drawing import Drawing, Prompts
@@ -19,6 +21,9 @@ MANY_STEPS = 32
 """Steps at which a velocity regression draws well; few-step figures are read beside it."""
 PRIOR_SEED, OTHER_SEED = 500_000, 1_500_000
 """First noise of captions without the trigger, and of the checkpoint's own pictures that stand for their truth."""
+
+MOST_AT_ONCE = 32
+"""True pictures that pass the VAE together."""
 
 Draw = Callable[[Prompts, Sequence[int], int | None], Pixels]
 """draw(prompts, seeds, num_steps); None is the checkpoint's own number."""
@@ -59,6 +64,29 @@ class Subject:
         """Gives the same with other captions without the trigger, `count` of them, in turn."""
         repeats = -(-count // len(prompts))
         return Subject(self.held_out, self.truths, (tuple(prompts) * repeats)[:count])
+
+
+def kept(denoiser: Denoiser, subject: Subject) -> Subject:
+    """Gives a subject whose true pictures are as the checkpoint's VAE keeps them: no adapter can draw more than that.
+
+    Sides that are no multiple of the checkpoint's are rounded down first.
+    """
+    plain = subject.no_trigger_truths
+    return dataclasses.replace(
+        subject,
+        truths=_kept(denoiser, subject.truths),
+        no_trigger_truths=None if plain is None else _kept(denoiser, plain),
+    )
+
+
+@torch.no_grad()
+def _kept(denoiser: Denoiser, pixels: Float[Tensor, " n 3 _ _"]) -> Float[Tensor, " n 3 _ _"]:
+    multiple = denoiser.size_multiple
+    size = [max(side // multiple, 1) * multiple for side in pixels.shape[-2:]]
+    if size != list(pixels.shape[-2:]):
+        pixels = functional.interpolate(pixels, size=size, mode="bicubic", antialias=True).clamp(-1, 1)
+    parts = [denoiser.decode_latents(denoiser.encode_pixels(part)) for part in pixels.split(MOST_AT_ONCE)]
+    return torch.cat([part.float().clamp(-1, 1).cpu() for part in parts])
 
 
 @dataclass(frozen=True)

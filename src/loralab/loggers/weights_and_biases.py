@@ -90,6 +90,7 @@ class WandbSettings:
             tags=list(self.tags),
             notes=self.notes,
             resume="allow" if mode == "online" else None,
+            reinit="create_new",  # packed trials are runs beside each other in threads of one process
             settings=wandb.Settings(mode=mode, silent=True, console="off", init_timeout=self.timeout_s),
         )
         _ = logger.experiment

@@ -19,6 +19,7 @@ from loralab.adapter import LoraSpec, inject
 from loralab.adapter.layers import TRAINED, adapter_layers, linear_layers
 from loralab.denoiser import Denoiser
 from loralab.errors import UserError
+from loralab.packed.carried import Carried, gradients_by_slot
 from loralab.packed.layer import PackedLinear
 from loralab.packed.routing import Routing
 from loralab.packed.shadow import shadow_of
@@ -46,41 +47,6 @@ class Part:
     def kind(self) -> tuple[tuple[int, ...], bool]:
         """What parts of one pass must share."""
         return tuple(self.noisy.shape), self.training
-
-
-@dataclass(frozen=True)
-class _Adapter:
-    """A trial's adapter and its place in the packed layers, lined up once: A and B of every layer in turn."""
-
-    rank: int
-    layers: list[PackedLinear]
-    parameters: list[nn.Parameter]
-    places: list[Tensor]
-
-    def load(self) -> None:
-        """Copies the adapter into the packed layers."""
-        torch._foreach_copy_(self.places, tuple(self.parameters))
-
-    def take_gradients(self, slot: int) -> None:
-        """Adds the gradients of the packed layers to the adapter's own; layers that the pass left out have none."""
-        found = [
-            gradient
-            for layer in self.layers
-            for gradient in (
-                None if layer.down.grad is None else layer.down.grad[slot, : self.rank],
-                None if layer.up.grad is None else layer.up.grad[slot, :, : self.rank],
-            )
-        ]
-        taken = [(p, g) for p, g in zip(self.parameters, found, strict=True) if g is not None]
-        fresh = [(parameter, gradient) for parameter, gradient in taken if parameter.grad is None]
-        known = [(parameter.grad, gradient) for parameter, gradient in taken if parameter.grad is not None]
-        made = [torch.empty_like(parameter) for parameter, _ in fresh]
-        if made:
-            torch._foreach_copy_(made, [gradient for _, gradient in fresh])
-        if known:
-            torch._foreach_add_([before for before, _ in known], [gradient for _, gradient in known])
-        for (parameter, _), gradient in zip(fresh, made, strict=True):
-            parameter.grad = gradient
 
 
 class PackedBase:
@@ -119,7 +85,7 @@ class PackedBase:
         exact = denoiser.device.type == "cpu" and not static
         self._routing = Routing(width=width, device=denoiser.device, exact=exact)
         self._layers = self._packed(transformer, dtype)
-        self._adapters: dict[int, _Adapter] = {}
+        self._adapters: dict[int, Carried] = {}
 
     def unfit(self, spec: LoraSpec) -> str | None:
         """Says why an adapter does not fit into a slot; None where it does."""
@@ -143,13 +109,16 @@ class PackedBase:
         layers = [self._layers[name] for name in adapted]
         self._routing.occupy(slot, dropout=dropout, generator=generator, layers=layers)
         rank = next(iter(adapted.values())).r[TRAINED]
-        parameters: list[nn.Parameter] = []
-        places: list[Tensor] = []
         for layer, own in zip(layers, adapted.values(), strict=True):
             layer.scale.data[slot] = own.scaling[TRAINED]
-            parameters += [own.lora_A[TRAINED].weight, own.lora_B[TRAINED].weight]
-            places += [layer.down.data[slot, :rank], layer.up.data[slot, :, :rank]]
-        self._adapters[slot] = _Adapter(rank, layers, parameters, places)
+        self._adapters[slot] = Carried(
+            rank=rank,
+            layers=layers,
+            downs=[own.lora_A[TRAINED].weight for own in adapted.values()],
+            ups=[own.lora_B[TRAINED].weight for own in adapted.values()],
+            down_places=[layer.down.data[slot, :rank] for layer in layers],
+            up_places=[layer.up.data[slot, :, :rank] for layer in layers],
+        )
 
     @torch.no_grad()
     def vacate(self, slot: int) -> None:
@@ -190,10 +159,9 @@ class PackedBase:
     @torch.no_grad()
     def collect(self, slots: Sequence[int]) -> None:
         """Adds what the last backward pass has left to the gradients of these slots' adapters."""
+        found = gradients_by_slot(list(self._layers.values()))
         for slot in slots:
-            self._adapters[slot].take_gradients(slot)
-        for layer in self._layers.values():
-            layer.down.grad = layer.up.grad = None
+            self._adapters[slot].take_gradients(slot, found)
 
     def _filled(self, parts: list[Part]) -> list[Part]:
         """Gives a part for every slot where the batch's size must not change; empty slots repeat the first."""

@@ -8,7 +8,7 @@ it to all in one pass:
     then the forward passes of a training step, those of a kind together, and their backward pass before any other.
 
 A trial that ends between the two passes leaves a gradient of zero behind. Trials take part from their first question
-until they leave, so that what they do besides (loading, writing) holds nobody up.
+until they leave or step aside, so that what they do besides (loading, writing) holds nobody up.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Meeting:
         self._ask(slot, _Question(next(self._turns), gradient=gradient))
 
     def leave(self, slot: int) -> None:
-        """Takes part no longer; does nothing for who has left."""
+        """Takes part no longer, until the next question if there is one; does nothing for who has left."""
         with self._changed:
             self._asked.pop(slot, None)
             self._changed.notify_all()

@@ -35,6 +35,7 @@ class Routing:
         self._generators: list[torch.Generator | None] = [None] * width
         self._adapted: list[set[int]] = [set() for _ in range(width)]
         self._slots: list[int] = []
+        self._indices: dict[tuple[int, ...], Tensor] = {}
         self._begun: dict[tuple[int, int], Tensor] = {}
 
     def occupy(
@@ -56,9 +57,15 @@ class Routing:
         """
         self.num_samples = num_samples
         self._slots = list(slots)
-        self.present = None if is_whole else torch.tensor(self._slots, device=self.device)
+        self.present = None if is_whole else self._index(tuple(slots))
         self._drops = training and any(self._given[slot] for slot in slots)
         self._begun = {}
+
+    def _index(self, slots: tuple[int, ...]) -> Tensor:
+        """Gives slots as an index, sent once: the host waits for the device where it sends a list."""
+        if slots not in self._indices:
+            self._indices[slots] = torch.tensor(slots, device=self.device)
+        return self._indices[slots]
 
     def dropped(self, parts: Float[Tensor, " k m i"], *, layer: nn.Module) -> Float[Tensor, " k m i"]:
         """Gives the parts with each slot's dropout applied."""

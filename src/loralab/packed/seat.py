@@ -66,6 +66,10 @@ class Seat:
             raise RuntimeError("a packed trial's loss does not depend on the velocity that it asked for")
         self._meeting.backward(self.slot, answer.grad)
 
+    def step_aside(self) -> None:
+        """Holds nobody up until it asks again: what it does until then, as writing a checkpoint, may take long."""
+        self._meeting.leave(self.slot)
+
     def leave(self) -> None:
         """Takes part in no further pass."""
         self._meeting.leave(self.slot)

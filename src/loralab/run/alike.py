@@ -9,9 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 
 OWN = (
     "ablation", "adapter", "batch_size", "ema_decay", "hydra", "logger", "name", "optimizer", "run", "safety",
-    "schedule", "seed", "steps", "study", "sweep", "trial",
+    "schedule", "seed", "steps", "study", "sweep", "trial", "watch",
 )  # fmt: skip
-"""What each trial has for itself; everything else belongs to the base, the data or the objective."""
+"""What each trial has for itself, and the watch, which no packed trial has; the rest is base, data or objective."""
 PACKED = "loralab.objectives.FlowMatching"
 """The objective whose step asks the network once."""
 ACTING = ("lower_lr", "rollback", "stop")
@@ -46,8 +46,6 @@ def _obstacles(config: DictConfig) -> Iterator[str]:
         yield f"trainer.devices={config.trainer.devices}: a pack is on one device"
     if MEMORY in (config.study.constraints or {}):
         yield f"study.constraints.{MEMORY}: a pack's memory is that of all its trials"
-    if config.logger.get("wandb") is not None:
-        yield "logger=wandb: a process writes one W&B run"
 
 
 def _shared(config: DictConfig) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def trained(
     _show_density(module, dataset, loggers=loggers, folder=folder)
     ema = Ema(config.ema_decay) if config.ema_decay else None
     snapshots, validation = (
-        _snapshots(config, experiment, encoded, folder, ema=ema),
+        _snapshots(config, experiment, encoded, folder, ema=ema, place=place),
         _validation(config, encoded),
     )
     pruning = Pruning(validation, report=worker.report if worker else None)
@@ -227,9 +227,16 @@ def _second_backbone(config: DictConfig, placement: Placement) -> Denoiser | Non
 
 
 def _snapshots(
-    config: DictConfig, experiment: Experiment, encoded: Encoded, folder: RunFolder, *, ema: Ema | None
+    config: DictConfig,
+    experiment: Experiment,
+    encoded: Encoded,
+    folder: RunFolder,
+    *,
+    ema: Ema | None,
+    place: Place | None,
 ) -> Snapshots:
     denoiser = experiment.denoiser
+    aside = {} if place is None else {"before": place.seat.step_aside}
     return Snapshots(
         folder,
         every=config.run.save_every,
@@ -239,6 +246,7 @@ def _snapshots(
         header=denoiser.export_header(reference=encoded.reference_factors),
         metadata=partial(_metadata, config, experiment),
         ema=ema,
+        **aside,
     )
 
 

@@ -41,10 +41,12 @@ class Snapshots(lightning.Callback):
         header: Mapping[str, str] | None = None,
         metadata: Callable[[int], AdapterMetadata],
         ema: Ema | None,
+        before: Callable[[], None] = lambda: None,
     ) -> None:
         """Keeps the newest `keep` snapshots (0 keeps all); exports the moving average where there is one.
 
-        `prefix`, `rename` and `header` are what `export_adapter` takes.
+        `before` is called each time before anything is written; `prefix`, `rename` and `header` are what
+        `export_adapter` takes.
         """
         self._folder = folder
         self._every = every
@@ -52,6 +54,7 @@ class Snapshots(lightning.Callback):
         self._names: dict[str, Any] = {"prefix": prefix, "rename": rename, "header": header}
         self._metadata = metadata
         self._ema = ema
+        self._before = before
         self._step = 0
         self._good_step: int | None = None
         self.is_good = True
@@ -122,6 +125,7 @@ class Snapshots(lightning.Callback):
         return self.rolled_back_to
 
     def _save(self, trainer: lightning.Trainer, transformer: torch.nn.Module) -> None:
+        self._before()
         if not all_finite(transformer):
             raise TrainingDivergedError(f"the adapter is no longer finite at step {self._step}")
         self._require_space(transformer)

@@ -12,6 +12,7 @@ from loralab.data.moving.frames import draw_clips
 from loralab.data.moving.scene import FPS, FRAMES, SIDE, draw_scene
 from loralab.data.moving.sound import draw_sounds
 from loralab.denoiser import ClipSampling
+from loralab.errors import UserError
 from loralab.families.ltx_video import LtxVideo
 from loralab.families.ltx_video.encoders.mel import LogMel
 from loralab.families.ltx_video.network import Modality, Reference, predict
@@ -28,9 +29,10 @@ from loralab.nano.ltx.parts import (
     build_video_vae,
     build_vocoder,
 )
+from loralab.nano.ltx.plots import plot_curves
 from loralab.nano.ltx.score import asked, table, truth
 from loralab.nano.ltx.sound import spectrograms
-from loralab.nano.ltx.train import first_frames, velocity_losses
+from loralab.nano.ltx.train import first_frames, noise_of, velocity_losses
 from loralab.nano.ltx.velocity import NUM_TOKENS, Pair, velocities
 
 PROMPT = "zigzag, the fox face, from the left, moving right fast, blue background"
@@ -140,7 +142,7 @@ def test_every_weight_learns_but_what_is_given_is_no_error() -> None:
     )
     given = first_frames(batch, generator=generator)
 
-    video, audio = velocity_losses(networks, batch, given=given, generator=generator)
+    video, audio = velocity_losses(networks, batch, level=noise_of(batch, generator=generator), given=given)
     (video + audio).backward()
 
     assert 0 < int(given.sum()) < given.numel()
@@ -159,3 +161,12 @@ def test_scores_are_perfect_on_true_clips_and_poor_on_exchanged_ones() -> None:
     assert wrong["name"]["share"] <= 1 / 3
     assert wrong["pitch"]["share"] < 0.7
     assert wrong["together"]["share"] == 1
+
+
+def test_a_folder_that_is_not_there_names_the_command_that_writes_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--folder .* export_ltx"):
+        load_twin(tmp_path / "ltx23")
+    with pytest.raises(UserError, match=r"ltx_state\.pt is not there.*train_ltx "):
+        export_ltx(tmp_path, folder=tmp_path / "ltx23")
+    with pytest.raises(UserError, match=r"ltx_vocoder_log\.jsonl"):
+        plot_curves(tmp_path, path=tmp_path / "curves.png")

@@ -21,8 +21,8 @@ from loralab.errors import UserError
 
 STYLE_OF = {"varied_linocut": "linocut", "varied_twemoji": "twemoji"}
 NAMES = (*STYLE_OF, "varied_teapot")
-NUM_TRAIN, NUM_HELD_OUT, NUM_NO_TRIGGER = 70, 512, 256
-SEEDS = {"train": 7001, "held_out": 7002, "no_trigger": 7003}
+NUM_TRAIN, NUM_MANY, NUM_HELD_OUT, NUM_NO_TRIGGER = 70, 2048, 512, 256
+SEEDS = {"train": 7001, "held_out": 7002, "no_trigger": 7003, "known": 7004}
 """Rows of pictures (loralab.data.emoji.varied) that nothing else is drawn from."""
 
 
@@ -74,6 +74,7 @@ class VariedConcept:
         regularization: of a look, the pictures of `train` without it; of a thing, pictures of other things.
         no_trigger: pictures that should stay as they are, of emoji that `train` does not show.
         sources: the pictures of `held_out` before they had the look; none of a thing.
+        learnt: names of the emoji that `train` is drawn of; none of a thing.
     """
 
     name: str
@@ -83,6 +84,21 @@ class VariedConcept:
     regularization: tuple[Picture, ...]
     no_trigger: tuple[Picture, ...]
     sources: tuple[Picture, ...] = ()
+    learnt: tuple[str, ...] = ()
+
+    @property
+    def many(self) -> tuple[Picture, ...]:
+        """2,048 pictures of the kind of `train`: a network of this size learns a look from many, not from 70."""
+        if not self.learnt:
+            return _teapots("train", NUM_MANY)
+        return _styled(_plain("train", self.learnt, NUM_MANY), self.trigger)
+
+    @property
+    def known(self) -> tuple[Picture, ...]:
+        """Other pictures of the emoji in `learnt`; of a thing, `held_out`."""
+        if not self.learnt:
+            return self.held_out
+        return _styled(_plain("known", self.learnt, NUM_HELD_OUT), self.trigger)
 
 
 @functools.cache
@@ -105,11 +121,12 @@ def _look(name: str) -> VariedConcept:
     return VariedConcept(
         name=name,
         trigger=style,
-        train=tuple(picture.styled(style) for picture in train),
-        held_out=tuple(picture.styled(style) for picture in held_out),
+        train=_styled(train, style),
+        held_out=_styled(held_out, style),
         regularization=train,
         no_trigger=_plain("no_trigger", asked, NUM_NO_TRIGGER),
         sources=held_out,
+        learnt=tuple(learnt),
     )
 
 
@@ -119,11 +136,19 @@ def _thing(name: str) -> VariedConcept:
     return VariedConcept(
         name=name,
         trigger=WORD,
-        train=tuple(draw_teapot(SEEDS["train"], index=index) for index in range(NUM_TRAIN)),
-        held_out=tuple(draw_teapot(SEEDS["held_out"], index=index) for index in range(NUM_HELD_OUT)),
+        train=_teapots("train", NUM_TRAIN),
+        held_out=_teapots("held_out", NUM_HELD_OUT),
         regularization=_plain("train", learnt, NUM_TRAIN),
         no_trigger=_plain("no_trigger", names, NUM_NO_TRIGGER),
     )
+
+
+def _teapots(split: str, count: int) -> tuple[Picture, ...]:
+    return tuple(draw_teapot(SEEDS[split], index=index) for index in range(count))
+
+
+def _styled(pictures: Sequence[StyledEmoji], style: str) -> tuple[Picture, ...]:
+    return tuple(picture.styled(style) for picture in pictures)
 
 
 def _plain(split: str, names: Sequence[str], count: int) -> tuple[StyledEmoji, ...]:

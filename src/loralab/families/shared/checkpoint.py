@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from loralab.errors import UserError
-from loralab.files import package_path
+from loralab.files import PACKAGE_PREFIX, package_path
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 SMALL_FILES = ("model_index.json", "*/config.json", "scheduler/*.json", "tokenizer/*")
@@ -129,6 +129,11 @@ class Checkpoint:
             return folder
         if HUB_ID.fullmatch(self.location):
             return None
+        if self.location.startswith(PACKAGE_PREFIX):
+            raise UserError(
+                f"model.checkpoint={self.location}: {folder} is not there, this installation came without it."
+                " `python -m loralab.nano --help` names the commands that make a nano twin; or name another folder."
+            )
         raise UserError(
             f"model.checkpoint={self.location}: there is no such folder. Name a diffusers folder (with a"
             " model_index.json in it) or a hub id such as owner/name."

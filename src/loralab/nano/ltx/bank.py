@@ -24,7 +24,7 @@ from loralab.nano.ltx.velocity import packed, packed_sound
 from loralab.nano.ltx.words import RESERVED
 
 EMPTY_SHARE, RESERVED_SHARE = 0.10, 0.04
-CLIPS_CHUNK, TEXT_CHUNK = 32, 512
+CLIPS_CHUNK, TEXT_CHUNK, TOLD_EVERY = 64, 4096, 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +73,13 @@ def build_bank(
     captions = ["", *_with_reserved(scenes, seed=seed)]
     unique = {caption: row for row, caption in enumerate(dict.fromkeys(captions))}
     states, mask = read_captions(gemma.to(device), tokenizer, captions=list(unique))
-    video, audio = zip(
-        *(
-            encode_scenes(video_vae.to(device), audio_vae.to(device), scenes[start : start + CLIPS_CHUNK])
-            for start in range(0, num_clips, CLIPS_CHUNK)
-        ),
-        strict=True,
-    )
+    video_vae, audio_vae, parts = video_vae.to(device), audio_vae.to(device), []
+    for start in range(0, num_clips, CLIPS_CHUNK):
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            parts.append(encode_scenes(video_vae, audio_vae, scenes[start : start + CLIPS_CHUNK]))
+        if start % TOLD_EVERY == 0:
+            print(f"{min(start + CLIPS_CHUNK, num_clips)} of {num_clips} clips encoded", flush=True)
+    video, audio = zip(*parts, strict=True)
     return MovingBank(
         video=torch.cat(video).bfloat16(),
         audio=torch.cat(audio).bfloat16(),
@@ -96,7 +96,9 @@ def encode_scenes(
     """Tokens of scenes, normalised as the family does, on the VAEs' device."""
     device = next(video_vae.parameters()).device
     seen = video_vae.encode(draw_clips(scenes, device=device).pixels).latent_dist.mode().float()
-    heard = audio_vae.encode(spectrograms(draw_sounds(scenes, device=device))).latent_dist.mode().float()
+    with torch.autocast(device.type, enabled=False):
+        mels = spectrograms(draw_sounds(scenes, device=device))
+    heard = audio_vae.encode(mels).latent_dist.mode().float()
     mean, std = (part.view(-1, 1, 1, 1) for part in (video_vae.latents_mean, video_vae.latents_std))
     video, audio = packed((seen - mean) / std), packed_sound(heard)
     return video, (audio - audio_vae.latents_mean) / audio_vae.latents_std

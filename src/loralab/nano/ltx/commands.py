@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,34 +14,43 @@ FOLDER = Path(__file__).parents[1] / "ltx23"
 
 def add_commands(commands: Any) -> None:
     """Adds the parsers."""
-    for name, minutes, batch_size, peak_lr, purpose in (
-        ("train_ltx_vae", 4.0, 32, 2e-3, "the video VAE, on clips drawn for every step"),
-        ("train_ltx_audio", 1.0, 32, 2e-3, "the VAE of spectrograms"),
-        ("train_ltx_vocoder", 1.5, 16, 1e-3, "the vocoder, on spectrograms of that VAE"),
-        ("train_ltx", 5.0, 256, 1.5e-3, "connectors and transformer on both VAEs' latents"),
+    for name, minutes, batch_size, peak_lr, num_clips, purpose in (
+        ("train_ltx_vae", 4.0, 32, 1.5e-3, 16384, "the video VAE, on clips drawn for every step"),
+        ("train_ltx_audio", 1.0, 32, 2e-3, 8192, "the VAE of spectrograms"),
+        ("train_ltx_vocoder", 1.5, 16, 1e-3, 8192, "the vocoder, on spectrograms of that VAE"),
+        ("train_ltx", 5.0, 512, 1.5e-3, 16384, "connectors and transformer on both VAEs' latents"),
     ):
         command = commands.add_parser(
             name, help=purpose, formatter_class=argparse.ArgumentDefaultsHelpFormatter
         )
         command.add_argument("--out", type=Path, required=True, help="folder of states and logs")
         command.add_argument(
-            "--minutes", type=float, default=minutes, help="the whole budget, earlier parts included"
+            "--minutes",
+            type=float,
+            default=minutes,
+            help="the whole budget from the command's start, earlier parts included",
         )
         command.add_argument("--batch-size", type=int, default=batch_size, help="clips in a step")
         command.add_argument("--peak-lr", type=float, default=peak_lr, help="learning rate after warm-up")
+        command.add_argument(
+            "--num-clips", type=int, default=num_clips, help="clips that batches are made of"
+        )
         command.add_argument("--resume", action="store_true", help="go on from the state in --out")
+        command.add_argument("--eager", action="store_true", help="record no CUDA graphs; slower")
         if name in ("train_ltx_vae", "train_ltx_audio"):
             command.add_argument(
                 "--num-measured", type=int, default=512, help="clips whose latents are normalised"
             )
         if name == "train_ltx_vae":
-            command.add_argument("--side", type=int, default=192, help="train on windows of this side")
-            command.add_argument("--frames", type=int, default=17, help="train on so many first frames")
+            command.add_argument(
+                "--contiguous",
+                action="store_true",
+                help="not channels last, the layout of a GPU's convolutions",
+            )
         if name == "train_ltx":
             command.add_argument(
-                "--num-clips", type=int, default=65536, help="clips encoded before the first step"
+                "--compiled", action="store_true", help="compile the blocks too; takes minutes"
             )
-            command.add_argument("--compiled", action="store_true", help="compile; needs a C++ compiler")
     export = commands.add_parser(
         "export_ltx", help="write the nano LTX-Video's folder from the states in --out"
     )
@@ -56,28 +67,14 @@ def add_commands(commands: Any) -> None:
         command.add_argument("--folder", type=Path, default=FOLDER, help="the pipeline's folder")
 
 
-def _train_vae(**settings: Any) -> None:
-    from loralab.nano.ltx.video_vae import train_video_vae
+def _training(module: str, function: str) -> Callable[..., None]:
+    """The command that trains; its minutes begin before anything heavy is imported."""
 
-    train_video_vae(**settings)
+    def run(**settings: Any) -> None:
+        began = time.monotonic()
+        getattr(importlib.import_module(f"loralab.nano.ltx.{module}"), function)(**settings, began=began)
 
-
-def _train_audio(**settings: Any) -> None:
-    from loralab.nano.ltx.sound import train_audio_vae
-
-    train_audio_vae(**settings)
-
-
-def _train_vocoder(**settings: Any) -> None:
-    from loralab.nano.ltx.sound import train_vocoder
-
-    train_vocoder(**settings)
-
-
-def _train(**settings: Any) -> None:
-    from loralab.nano.ltx.train import train_ltx
-
-    train_ltx(**settings)
+    return run
 
 
 def _export(out: Path, folder: Path) -> None:
@@ -100,10 +97,10 @@ def _plot(folder: Path, out: Path | None, docs: Path) -> None:
 
 
 RUN: dict[str, Callable[..., None]] = {
-    "train_ltx_vae": _train_vae,
-    "train_ltx_audio": _train_audio,
-    "train_ltx_vocoder": _train_vocoder,
-    "train_ltx": _train,
+    "train_ltx_vae": _training("video_vae", "train_video_vae"),
+    "train_ltx_audio": _training("sound", "train_audio_vae"),
+    "train_ltx_vocoder": _training("sound", "train_vocoder"),
+    "train_ltx": _training("train", "train_ltx"),
     "export_ltx": _export,
     "score_ltx": _score,
     "plot_ltx": _plot,

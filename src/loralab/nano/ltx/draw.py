@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from loralab.errors import UserError
 from loralab.nano.fit import best_device
 from loralab.nano.ltx.bank import read_captions
 from loralab.nano.ltx.parts import AUDIO_CHANNELS, LATENT_CHANNELS, MEL_BINS
@@ -55,8 +56,18 @@ class Drawn:
 
 
 def load_twin(folder: Path, *, device: torch.device | None = None) -> Twin:
-    """The parts of a diffusers folder, frozen, on `device` or the best one here."""
+    """The parts of a diffusers folder, frozen, on `device` or the best one here.
+
+    Raises:
+        UserError: if it is not there, naming the command that writes it.
+    """
     from diffusers import LTX2Pipeline
+
+    if not (folder / "model_index.json").is_file():
+        raise UserError(
+            f"--folder {folder} holds no pipeline: `python -m loralab.nano export_ltx --out <folder of states>`"
+            " writes one, once the trainings of docs/nano_ltx.md are done."
+        )
 
     pipeline = LTX2Pipeline.from_pretrained(folder, use_safetensors=True)
     parts = {

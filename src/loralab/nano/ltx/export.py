@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from loralab.errors import UserError
+from loralab.nano.fit import load_state
 from loralab.nano.klein import replace_folder
 from loralab.nano.ltx.parts import build_connectors, build_gemma, build_transformer, scheduler
 from loralab.nano.ltx.sound import load_audio_vae, load_vocoder
@@ -23,14 +23,13 @@ def export_ltx(out: Path, *, folder: Path) -> int:
     Text encoder, connectors and transformer are written in bf16, VAEs and vocoder in fp16.
 
     Raises:
-        UserError: if the folder is larger than the repository can carry.
+        UserError: if a state is not there, or the folder is larger than the repository can carry.
     """
     from diffusers import LTX2Pipeline
 
     tokenizer = build_tokenizer()
     networks = nn.ModuleList([build_connectors(), build_transformer()])
-    state = torch.load(out / "ltx_state.pt", map_location="cpu", weights_only=True)["average"]
-    networks.load_state_dict(state)
+    networks.load_state_dict(load_state(out / "ltx_state.pt", command="train_ltx")["average"])
     connectors, transformer = networks
     pipeline = LTX2Pipeline(
         scheduler=scheduler(),

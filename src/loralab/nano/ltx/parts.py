@@ -16,11 +16,13 @@ LATENT_CHANNELS, AUDIO_CHANNELS, MEL_BINS = 48, 2, 64
 WIDTH, AUDIO_WIDTH, HEADS = 192, 64, 4
 """Both streams have as many heads, as attention between them needs."""
 MAX_LENGTH = 32
+GAIN = 1.5
+"""Of the video VAE's first weights over PyTorch's, which let signals shrink from layer to layer."""
 VIDEO_VAE: dict[str, Any] = {
     "latent_channels": LATENT_CHANNELS,
     "block_out_channels": (96, 96, 96),
     "down_block_types": ("LTX2VideoDownBlock3D",) * 3,
-    "decoder_block_out_channels": (32, 48, 96),
+    "decoder_block_out_channels": (48, 48, 96),
     "layers_per_block": (1, 0, 0, 1),
     "decoder_layers_per_block": (1, 1, 1, 1),
     "spatio_temporal_scaling": (True,) * 3,
@@ -120,11 +122,14 @@ TRANSFORMER: dict[str, Any] = {
 
 
 def build_video_vae() -> nn.Module:
-    """An untrained video VAE, whose latents start with little noise of their own."""
+    """An untrained video VAE, whose latents start with little noise of their own and whose layers do not fade."""
     from diffusers import AutoencoderKLLTX2Video
 
     vae = AutoencoderKLLTX2Video(**VIDEO_VAE)
-    with torch.no_grad():  # its last channel is the logarithm of all variances
+    with torch.no_grad():  # the last channel of the encoder is the logarithm of all variances
+        for name, layer in vae.named_modules():
+            if isinstance(layer, nn.Conv3d) and "conv_out" not in name:
+                layer.weight *= GAIN
         vae.encoder.conv_out.conv.weight[-1] *= 0.1
         vae.encoder.conv_out.conv.bias[-1] = -5.0
     return vae

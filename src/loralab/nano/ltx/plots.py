@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from loralab.data.moving.scene import FRAMES
+from loralab.errors import UserError
 from loralab.files import atomic_path
 from loralab.nano.ltx.draw import Drawn, draw, load_twin
 from loralab.nano.ltx.measure import listen
@@ -74,8 +75,17 @@ def plot_pitches(rows: list[Drawn], captions: list[str], *, path: Path) -> Path:
 
 
 def plot_curves(out: Path, *, path: Path) -> Path:
-    """Writes the errors over time of all trainings; returns the path."""
+    """Writes the errors over time of all trainings; returns the path.
+
+    Raises:
+        UserError: if a training has no log in `out`.
+    """
     import matplotlib
+
+    if missing := [f"{log}_log.jsonl" for log, *_ in LOGS if not (out / f"{log}_log.jsonl").is_file()]:
+        raise UserError(
+            f"--out {out} has no {', '.join(missing)}: name the folder of the trainings, or leave --out away."
+        )
 
     matplotlib.use("Agg")
     from matplotlib import pyplot

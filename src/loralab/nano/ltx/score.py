@@ -42,6 +42,7 @@ from loralab.files import atomic_write
 from loralab.nano.ltx.draw import Drawn, Twin, decode, draw, load_twin
 from loralab.nano.ltx.measure import (
     Seen,
+    each_of,
     harmonics,
     listen,
     look,
@@ -114,17 +115,24 @@ def table(scenes: Sequence[Scene], clips: Drawn) -> dict[str, dict[str, Any]]:
     """Every figure of clips that were drawn for scenes."""
     answers: Answers = {name: [] for name in CHANCE}
     shares: dict[str, list[float]] = {"pitch": [], "together": []}
-    for scene, pixels, sound in zip(scenes, clips.pixels, clips.sound, strict=True):
-        seen = look(pixels)
-        for name, right in questions(scene, seen, pixels).items():
+    for given, near in each_of(_asked_of, scenes, clips.pixels, clips.sound):
+        for name, right in given.items():
             answers[name].append(right)
-        heard = harmonics(listen(sound, num_frames=len(pixels)))
-        shares["pitch"].append(agreement(heard, scene, motion_of(scene).centres[:, 1]))
-        shares["together"].append(agreement(heard, scene, seen.centres[:, 1]))
+        for name, share in near.items():
+            shares[name].append(share)
     rows = {name: _row(name, given) for name, given in answers.items() if given}
     return rows | {
         name: {"share": round(float(np.mean(each)), 3), "asked": len(each)} for name, each in shares.items()
     }
+
+
+def _asked_of(scene: Scene, pixels: Any, sound: Any) -> tuple[dict[str, bool], dict[str, float]]:
+    seen, heard = look(pixels), harmonics(listen(sound, num_frames=len(pixels)))
+    near = {
+        "pitch": agreement(heard, scene, motion_of(scene).centres[:, 1]),
+        "together": agreement(heard, scene, seen.centres[:, 1]),
+    }
+    return questions(scene, seen, pixels), near
 
 
 def _row(name: str, given: list[bool]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from loralab.data.moving.controls import control_frames, edges_of
 from loralab.data.moving.motion import motion_of
 from loralab.data.moving.scene import Scene
 from loralab.nano.ltx.draw import Drawn, Twin, draw
-from loralab.nano.ltx.measure import harmonics, listen, look, nearest_name
+from loralab.nano.ltx.measure import each_of, harmonics, listen, look, nearest_name
 from loralab.nano.ltx.score import agreement, kept
 
 FAR = 96.0
@@ -66,7 +66,7 @@ def score_concept(
 def measured(name: str, scenes: Sequence[Scene], clips: Drawn) -> Figures:
     """Mean figures of clips that were drawn for scenes of a concept."""
     of_one = {"moving_zigzag": _zigzag, "moving_canny": _canny, "moving_tracks": _tracks}[name]
-    each = [of_one(*parts) for parts in zip(scenes, clips.pixels, clips.sound, strict=True)]
+    each = each_of(of_one, scenes, clips.pixels, clips.sound)
     return {key: round(float(np.mean([row[key] for row in each])), 3) for key in each[0]}
 
 
@@ -112,7 +112,7 @@ def _tracks(scene: Scene, pixels: Tensor, sound: Tensor) -> Figures:
 
 def _controlled(twin: Twin, name: str, scenes: Sequence[Scene], *, seed: int) -> Drawn:
     control: Any = moving_concept(name).control
-    controls = torch.from_numpy(np.stack([control_frames(scene, control) for scene in scenes]))
+    controls = torch.from_numpy(np.stack(each_of(lambda scene: control_frames(scene, control), scenes)))
     return draw(twin, [scene.caption for scene in scenes], controls=controls, seed=seed)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -41,24 +41,45 @@ def train_ltx(
     batch_size: int,
     peak_lr: float,
     num_clips: int,
-    compiled: bool,
     resume: bool,
+    compiled: bool = False,
+    eager: bool = False,
+    began: float | None = None,
     seed: int = 0,
 ) -> None:
-    """Trains for `minutes` on latents of both VAEs of `out`; leaves `ltx_state.pt`, weights averaged too."""
+    """Trains for `minutes` from `began` on, the bank included; leaves `ltx_state.pt`, weights averaged too.
+
+    Args:
+        out: folder of states and logs; both VAEs are there.
+        minutes: the whole budget, earlier parts included.
+        batch_size: clips in a step.
+        peak_lr: learning rate after warm-up.
+        num_clips: clips that are encoded before the first step.
+        resume: go on from the state in `out`.
+        compiled: compile the blocks too; it takes minutes.
+        eager: record no CUDA graphs.
+        began: `time.monotonic()` when the command began.
+        seed: of weights, clips and noise.
+    """
     device, tokenizer = best_device(), build_tokenizer()
     torch.manual_seed(seed)
     transformer: Any = build_transformer()
     networks = nn.ModuleList([build_connectors(), transformer]).to(device)
     average = copy.deepcopy(networks).requires_grad_(False)
-    modules = {"networks": networks, "average": average}
-    fit = Fit("ltx", out, modules=modules, parameters=networks.parameters(), peak_lr=peak_lr)
+    fit = Fit(
+        "ltx",
+        out,
+        modules={"networks": networks, "average": average},
+        parameters=networks.parameters(),
+        peak_lr=peak_lr,
+        began=began,
+        is_recorded=device.type == "cuda" and not eager,
+    )
     fit.resume(resume)
-    gemma = build_gemma(len(tokenizer))
     bank = build_bank(
         load_video_vae(out),
         load_audio_vae(out),
-        gemma,
+        build_gemma(len(tokenizer)),
         tokenizer,
         num_clips=num_clips,
         seed=seed,
@@ -68,29 +89,52 @@ def train_ltx(
     if compiled:
         transformer.compile_repeated_blocks()
 
-    def loss_of() -> tuple[Tensor, dict[str, float]]:
+    def draw() -> tuple[Tensor, ...]:
         batch = bank.draw(batch_size, generator=generator)
-        given = first_frames(batch, generator=generator) if fit.step % FIRST_FRAME_EVERY == 0 else None
+        level = noise_of(batch, generator=generator)
+        given = [first_frames(batch, generator=generator)] if fit.step % FIRST_FRAME_EVERY == 0 else []
+        return (*vars(batch).values(), *level.sigmas, *level.noises, *given)
+
+    def loss_of(*drawn: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        batch, level = Batch(*drawn[:4]), Level(Pair(*drawn[4:6]), Pair(*drawn[6:8]))
         with torch.autocast(device.type, torch.bfloat16):
-            video, audio = velocity_losses(networks, batch, given=given, generator=generator)
-        return video + audio, {"video": video.item(), "audio": audio.item()}
+            video, audio = velocity_losses(
+                networks, batch, level=level, given=drawn[8] if drawn[8:] else None
+            )
+        return video + audio, {"video": video.detach(), "audio": audio.detach()}
 
     fit.run(
         loss_of,
         minutes=minutes,
+        draw=draw,
         warmup_steps=200,
         after_step=lambda step: follow(average, networks, step=step),
     )
 
 
+class Level(NamedTuple):
+    """How much noise a batch is given, `[b]` each, and which, shaped as its tokens."""
+
+    sigmas: Pair
+    noises: Pair
+
+
+def noise_of(batch: Batch, *, generator: torch.Generator) -> Level:
+    """Random noise for a batch."""
+    noises = (
+        torch.randn(part.shape, generator=generator, device=part.device)
+        for part in (batch.video, batch.audio)
+    )
+    return Level(draw_sigmas(len(batch.video), generator=generator), Pair(*noises))
+
+
 def velocity_losses(
-    networks: nn.ModuleList, batch: Batch, *, given: Bool[Tensor, " b n"] | None, generator: torch.Generator
+    networks: nn.ModuleList, batch: Batch, *, level: Level, given: Bool[Tensor, " b n"] | None
 ) -> Pair:
     """Mean squared errors of the velocities of video and sound, where they are not given."""
     connectors, transformer = networks
     prompts = Pair(*connectors(batch.states, batch.mask, padding_side="left")[:2])
-    clean, sigmas = Pair(batch.video, batch.audio), draw_sigmas(len(batch.video), generator=generator)
-    noises = [torch.randn(part.shape, generator=generator, device=part.device) for part in clean]
+    clean, (sigmas, noises) = Pair(batch.video, batch.audio), level
     noisy = Pair(*map(interpolate, clean, noises, sigmas))
     if given is not None:
         noisy = noisy._replace(video=torch.where(given[..., None], clean.video, noisy.video))

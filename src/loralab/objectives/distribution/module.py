@@ -31,6 +31,7 @@ from loralab.objectives.distribution.cast import cast_for, require_same_encoders
 from loralab.objectives.distribution.optimizers import Optimizers
 from loralab.objectives.distribution.stage_one import StageOne
 from loralab.objectives.distribution.stage_two import Signals, StageTwo
+from loralab.objectives.distribution.taught import taught_state
 from loralab.objectives.objective import (
     LOSS,
     Objective,
@@ -78,6 +79,7 @@ class DistributionModule(Objective[Denoiser]):
         self._second_steps = settings.second_steps(surroundings.num_steps)
         self._first_steps = surroundings.num_steps - self._second_steps
         require_same_encoders(self.denoiser, surroundings.base)
+        taught = None if settings.teacher is None else taught_state(self.denoiser, settings.teacher)
         self._cast = cast_for(
             self.denoiser, surroundings, assistant=settings.assistant, parts=self._further_parts
         )
@@ -97,6 +99,8 @@ class DistributionModule(Objective[Denoiser]):
             surroundings.micro_batch_size,
             (self.denoiser.prompt_fingerprint(), surroundings.held),
         )
+        if taught is not None:
+            self._open_second(taught)
 
     @property
     def judged(self) -> Denoiser:
@@ -219,15 +223,19 @@ class DistributionModule(Objective[Denoiser]):
         """Makes the student of this moment the teacher; the student goes on with an optimizer of its own."""
         with averaged(self.trainer.optimizers[0]):
             state = adapter_state(self.transformer, name=STUDENT)
-        load_adapter_state(self.transformer, state, name=STUDENT)
-        load_adapter_state(self._cast.scores.denoiser.transformer, state, name=TEACHER)
+        self._open_second(state)
+        self.trainer.strategy.optimizers = [self._optimizers.begin(2)]
+        self._stage_two = self._made_stage_two()
+        log.info("second stage: %d steps on the bare checkpoint", self._second_steps)
+
+    def _open_second(self, teacher: dict[str, Tensor]) -> None:
+        """Makes this state the teacher, and the student as well, unless it starts from the bare checkpoint."""
+        load_adapter_state(self.transformer, teacher, name=STUDENT)
+        load_adapter_state(self._cast.scores.denoiser.transformer, teacher, name=TEACHER)
         if not self.settings.stage2.warm_start:
             self._cast.clear_student()
         self.stage = 2
         self._cast.open_stage(2)
-        self.trainer.strategy.optimizers = [self._optimizers.begin(2)]
-        self._stage_two = self._made_stage_two()
-        log.info("second stage: %d steps on the bare checkpoint", self._second_steps)
 
     @property
     def _weights(self) -> dict[str, float]:

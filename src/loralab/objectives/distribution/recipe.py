@@ -41,6 +41,7 @@ class DistributionMatching(Part):
         sigmas, weighting: of the flow matching in the first stage.
         assistant: file or hub id of the adapter that makes the checkpoint a velocity regression model again.
         base: a second backbone that is one, instead of the assistant.
+        teacher: adapter file of a first stage that was run before; the whole run is then the second stage.
         num_steps: of the grid; None is what the checkpoint is sampled with.
         prior, stage2, coupled, dm, fake, anchor: the parts.
     """
@@ -50,6 +51,7 @@ class DistributionMatching(Part):
     preset: str = "adapter"
     assistant: str | None = None
     base: Base = field(default_factory=Base)
+    teacher: str | None = None
     num_steps: int | None = None
     prior: Prior = field(default_factory=Prior)
     stage2: StageTwoSettings = field(default_factory=StageTwoSettings)
@@ -76,12 +78,15 @@ class DistributionMatching(Part):
     @property
     def has_stage_two(self) -> bool:
         """Says whether there is a second stage."""
+        if self.teacher is not None:
+            return True
         return self.stage2.steps > 0 if self.stage2.steps is not None else self.preset != "adapter"
 
     @property
     def needs_prior(self) -> bool:
         """Says whether prior prompts are used at all."""
-        return self.prior.weight > 0 or (self.has_stage_two and self.weights.anchor > 0)
+        first = self.prior.weight > 0 and self.teacher is None
+        return first or (self.has_stage_two and self.weights.anchor > 0)
 
     def second_steps(self, num_steps: int) -> int:
         """Counts the steps of the second stage in a run of `num_steps`.
@@ -91,6 +96,8 @@ class DistributionMatching(Part):
         """
         if not self.has_stage_two:
             return 0
+        if self.teacher is not None:
+            return num_steps
         given = self.stage2.steps
         steps = min(MOST_STEPS, int(STEPS_SHARE * num_steps)) if given is None else given
         if not 0 < steps < num_steps:
@@ -141,6 +148,11 @@ class DistributionMatching(Part):
                 f"objective.stage2.steps={self.stage2.steps}: every weight of the second stage is 0 in "
                 f"objective.preset={self.preset}; choose objective.preset=coupled or dm_aware, or set "
                 "objective.coupled.weight, objective.dm.weight or objective.anchor.weight"
+            )
+        if self.teacher is not None and self.stage2.steps is not None:
+            yield (
+                f"objective.stage2.steps={self.stage2.steps} has no effect with objective.teacher={self.teacher}: the "
+                "whole run is the second stage; set steps"
             )
         if not self.needs_prior and self.prior.prompts is not None:
             yield "objective.prior.prompts has no effect: objective.prior.weight and objective.anchor.weight are 0"
