@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from bench.turbo_arms import BUDGETS, CONCEPTS, TURBO, UNTRAINED, Arm, arms  # noqa: E402  found through the line above
+from bench.turbo_arms import BUDGETS, CONCEPTS, MATCHING, TURBO, UNTRAINED, Arm, arms  # noqa: E402  found through the line above
 from bench.turbo_figures import Figures  # noqa: E402
 from bench.turbo_grid import draw_grid  # noqa: E402
 from bench.turbo_tables import page  # noqa: E402
@@ -40,7 +40,9 @@ def main() -> None:
     """Trains what is missing, scores it and writes the page."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments = _arguments()
-    chosen = arms(groups=arguments.groups)
+    chosen = sorted(
+        arms(groups=arguments.groups), key=lambda arm: arm.overrides[0] != MATCHING[0]
+    )  # long ones first
     failures: list[str] = []
     if not arguments.tables_only:
         assistant = arguments.assistant or _assistant(arguments)

@@ -44,7 +44,7 @@ class Budget:
 BUDGETS = {
     "tiny": Budget(first=2, second=2, bank=8, assistant=2, held_out=16, no_trigger=16),
     "small": Budget(first=300, second=60, bank=128, assistant=400, held_out=128, no_trigger=64),
-    "medium": Budget(first=1200, second=150, bank=256, assistant=500, held_out=128, no_trigger=64),
+    "medium": Budget(first=1000, second=120, bank=256, assistant=500, held_out=128, no_trigger=64),
     "full": Budget(first=3000, second=400, bank=512, assistant=1500, held_out=256, no_trigger=128),
 }
 
