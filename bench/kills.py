@@ -301,7 +301,7 @@ def marked(marks: Marks, times: dict[int, list[float]]) -> None:
 
     places: tuple[tuple[Any, str, str], ...] = (
         (experiment, "_opened", "opening"),
-        (experiment, "_encoded", "encoding"),
+        (experiment, "encoded_for", "encoding"),
         (cache.Cache, "write", "writing the cache"),
         (experiment, "trained", "training"),
         (snapshots.Snapshots, "_save", "saving"),

@@ -178,7 +178,8 @@ def placed(model: str, device: torch.device, *, checkpoint: str | None) -> Denoi
     from loralab.config import model_arguments
     from loralab.memory import Placement
 
-    replaced = [] if checkpoint is None else [f"model.checkpoint={checkpoint}"]
+    replaced = [f"model.assume_base={model}"]  # of base2turbo, which is what that arm is about
+    replaced += [] if checkpoint is None else [f"model.checkpoint={checkpoint}"]
     denoiser: Denoiser = instantiate(model_arguments(composed_run([f"model={model}", *replaced])))
     denoiser.place(Placement(device, torch.float32))
     return denoiser

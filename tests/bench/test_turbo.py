@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.turbo_arms import BUDGETS, MATCHING, arms
+import torch
+from bench.turbo_arms import BASE, BUDGETS, MATCHING, TURBO, arms
 from bench.turbo_conditions import best_preset, conditions, validity
 from bench.turbo_figures import Figures, bootstrap, cell
+from bench.turbo_scores import placed
 from bench.turbo_tables import page
 
+from loralab.adapter import AdapterMetadata, LoraSpec, adapter_parameters, attached, export_adapter, inject
 from loralab.cli.compose import composed_run
 
+SPEC = LoraSpec(rank=2, alpha=2, targets="attention")
 GROUPS = ("main", "rates", "ablation", "rank")
 GOOD: dict[str, Any] = {
     "frechet": 4.0, "frechet_32": 4.0, "nfe_gap": 1.0, "sharpness_of_truth": 1.0, "sharpness_of_truth_32": 1.0,
@@ -159,3 +163,23 @@ def test_the_page_has_a_table_of_each_group_that_was_run() -> None:
     assert text.startswith("# Title")
     assert "| rank_64 | 4.00 |" in text and "no_anchor" not in text
     assert text.count("## Conditions:") == 3
+
+
+def test_turbo_is_scored_with_adapters_of_its_base_as_well(tmp_path: Path) -> None:
+    denoiser = placed(TURBO, torch.device("cpu"), checkpoint=None)
+    base = placed(BASE, torch.device("cpu"), checkpoint=None)
+    inject(base.transformer, SPEC, pattern=base.target_pattern(SPEC.targets))
+    for parameter in adapter_parameters(base.transformer):
+        torch.nn.init.constant_(parameter, 0.01)
+    identity = base.identity()
+    metadata = AdapterMetadata(
+        family=identity.family, model=identity.model, checkpoint=identity.checkpoint,
+        base_digest=identity.base_digest, objective="FlowMatching", rank=2, alpha=2.0, targets=SPEC.targets, step=1,
+        config_digest="",
+    )  # fmt: skip
+    path = export_adapter(
+        base.transformer, tmp_path / "adapter.safetensors", prefix=base.export_prefix, metadata=metadata
+    )
+
+    with attached(denoiser.transformer, path, foreign_names=denoiser.foreign_names) as found:
+        assert found.metadata is not None and found.metadata.model == BASE
