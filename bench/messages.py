@@ -231,7 +231,7 @@ def _message(output: str) -> str:
     said = output.partition("Config search path:")[0]
     lines = [line for line in said.splitlines() if line.strip() and not NOISE.search(line)]
     starts = [number for number, line in enumerate(lines) if "[ERROR]" in line]
-    kept = lines[starts[-1] :] if starts else lines[-10:]
+    kept = lines[starts[-1] :] if starts else lines[-14:]
     text = "<br>".join(CLOCK.sub("", line.split("[ERROR] - ")[-1]).strip() for line in kept)
     return text.replace("<", "&lt;").replace("&lt;br>", "<br>")
 
