@@ -45,7 +45,9 @@ def page(figures: Figures, *, base: Row, groups: Mapping[str, Sequence[str]], op
     parts.append(_listed("Is the benchmark valid?", validity(figures, base)))
     there = [arm for arm in PRESETS if arm in figures.arms]
     parts += [_listed(f"Conditions: {arm}", conditions(figures, arm=arm)) for arm in there]
-    parts.append(f"Most conditions hold for `{best_preset(figures)}`.")
+    parts.append(
+        f"Most conditions hold for `{best_preset(figures)}`." if there else "No preset is scored here yet."
+    )
     return "\n\n".join(parts) + "\n"
 
 
