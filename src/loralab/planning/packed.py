@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from loralab.denoiser import Denoiser
+    from loralab.memory.plan import Peaks
 
 WIDTHS = (16, 8, 4, 2)
 ON_CPU = 4
@@ -57,15 +58,27 @@ def pack_width(
 def packed_peak(
     config: DictConfig, denoiser: Denoiser, *, placement: Placement, width: int, rank: int
 ) -> float:
-    """Predicts the bytes of a packed step: that of one trial with all pictures, and of every other what is its own.
-
-    A trial's own are weights, optimizer state and gradient in fp32, and weights and gradient in the packed layers, in
-    the precision in which these compute.
-    """
+    """Predicts the bytes of a packed step."""
     wide = OmegaConf.merge(config, {"adapter": {"rank": rank}})
+    one = subject_of(wide, denoiser)  # type: ignore[arg-type]
+    accumulates = config.batch_size > config.micro_batch_size
     wide.micro_batch_size = width * config.micro_batch_size
     wide.batch_size = width * config.batch_size
-    peaks = subject_of(wide, denoiser)  # type: ignore[arg-type]
-    own = peaks.trained_bytes() + 4 * peaks.num_parameters
-    packed = 2 * placement.dtype.itemsize * peaks.num_parameters
-    return peaks.step(placement) + (width - 1) * own + width * packed
+    together = subject_of(wide, denoiser)  # type: ignore[arg-type]
+    return packed_bytes(together, one, placement=placement, width=width, accumulates=accumulates)
+
+
+def packed_bytes(
+    together: Peaks, one: Peaks, *, placement: Placement, width: int, accumulates: bool
+) -> float:
+    """Predicts the bytes of a packed step from those of one trial, with all pictures and with its own.
+
+    Of every other trial there are weights and optimizer state in fp32, and weights in the packed layers, in the
+    precision in which these compute. At the end of the backward pass the activations are gone and the gradients of
+    both are there; where they are accumulated, they always are.
+    """
+    gradients, layers = 4 * one.num_parameters, placement.dtype.itemsize * one.num_parameters
+    kept = one.trained_bytes() + (gradients if accumulates else 0)
+    before = together.step(placement) + (width - 1) * kept + width * layers
+    after = one.step(placement) + (width - 1) * (one.trained_bytes() + gradients) + 2 * width * layers
+    return max(before, after)

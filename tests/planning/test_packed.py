@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from bench.planner_error import prediction
+
+from loralab.memory.plan.coefficients import measured
+from loralab.planning.packed import packed_bytes
+
+ROWS = [
+    row
+    for row in json.loads((Path(__file__).parents[2] / "docs" / "packed.json").read_text())
+    if row["width"]
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['model']}-{row['resolution']}-{row['width']}")
+def test_a_pack_needs_what_was_measured(row: dict[str, float]) -> None:
+    width = int(row["width"])
+    one, placement, _ = prediction(row, measured())
+    together, _, _ = prediction({**row, "batch": width}, measured())
+
+    predicted = packed_bytes(together, one, placement=placement, width=width, accumulates=False) / 2**30
+
+    assert -0.02 <= predicted / row["peak_gib"] - 1 <= 0.05
+
+
+def test_gradients_that_are_accumulated_are_there_beside_the_activations() -> None:
+    row = ROWS[0]
+    one, placement, _ = prediction(row, measured())
+    together, _, _ = prediction({**row, "batch": 4}, measured())
+
+    at_once, gathered = (
+        packed_bytes(together, one, placement=placement, width=4, accumulates=each) for each in (False, True)
+    )
+
+    assert gathered - at_once == 3 * 4 * one.num_parameters
