@@ -27,6 +27,7 @@ from loralab.adapter.load import LOADED  # noqa: E402
 from loralab.adapter.roles import ASSISTANT, Roles  # noqa: E402
 from loralab.data.emoji.varied_concepts import varied_concept  # noqa: E402
 from loralab.denoiser import Denoiser  # noqa: E402
+from loralab.errors import UserError  # noqa: E402
 from loralab.evaluation import Drawing, FeatureNet, Subject  # noqa: E402
 from loralab.evaluation.distribution import Reference, sharpness  # noqa: E402
 from loralab.evaluation.fewstep import FewStepScorer  # noqa: E402
@@ -63,9 +64,11 @@ def main() -> None:
     arguments = parser.parse_args()
     budget = BUDGETS[arguments.budget]
     shard = Shard(arguments.runs, arguments.concept, arguments.seed, budget=budget, turbo=arguments.turbo)
-    shard.score(arguments.arms, assistant=arguments.assistant)
+    failures = shard.score(arguments.arms, assistant=arguments.assistant)
     if not (arguments.runs / "base.json").is_file():
         shard.score_base(arguments.base)
+    if failures:
+        sys.exit("\n".join(failures))
 
 
 class Shard:
@@ -83,25 +86,31 @@ class Shard:
         self.drawing = Drawing(batch_size=64 if self.device.type == "cuda" else 16)
         self.network = FeatureNet(device=self.device, batch_size=64 if self.device.type == "cuda" else 16)
 
-    def score(self, arms: Sequence[str], *, assistant: Path) -> None:
-        """Scores the bare checkpoint, the runs of these arms and the teacher."""
+    def score(self, arms: Sequence[str], *, assistant: Path) -> list[str]:
+        """Scores the bare checkpoint, the runs of these arms and the teacher; gives what cannot be scored."""
         missing = [arm for arm in ("turbo", *arms, "teacher") if not self._path(arm).is_file()]
         if not missing:
-            return
+            return []
         denoiser = self.denoiser
         prompts = self.drawing.encode(denoiser, list(dict.fromkeys(self.subject.captions)))
         base = draw_few_step(drawn_by(denoiser, None, drawing=self.drawing), self.subject, prompts=prompts)
         scorer = FewStepScorer(self.subject, base=base, network=self.network)
         self._write("turbo", base, {**scorer.score(base), **self._floor(scorer)})
+        failures = []
         for arm in missing:
             adapter = self._folder(arm if arm != "teacher" else "adapter") / "adapter.safetensors"
             if arm == "turbo" or not adapter.is_file():
                 continue
-            with self._drawer(denoiser, adapter, beside=assistant if arm == "teacher" else None) as draw:
-                steps = None if arm == "teacher" else MANY_STEPS  # the teacher draws at many steps only
-                drawn = draw_few_step(draw, self.subject, prompts=prompts, many_steps=steps)
+            try:
+                with self._drawer(denoiser, adapter, beside=assistant if arm == "teacher" else None) as draw:
+                    steps = None if arm == "teacher" else MANY_STEPS  # the teacher draws at many steps only
+                    drawn = draw_few_step(draw, self.subject, prompts=prompts, many_steps=steps)
+            except UserError as error:
+                failures.append(str(error))
+                continue
             self._write(arm, drawn, scorer.score(drawn))
             print(f"scored {self._folder(arm)}", flush=True)
+        return failures
 
     def score_base(self, checkpoint: str | None) -> None:
         """Scores the base on captions without the trigger, at Turbo's number of steps and at its own."""
