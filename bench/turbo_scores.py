@@ -80,7 +80,7 @@ class Shard:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.denoiser = placed(TURBO, self.device, checkpoint=turbo)
         whole = asked(concept).first(2 * budget.held_out, budget.no_trigger)
-        truths = kept(self.denoiser, whole)
+        truths = kept(self.denoiser, whole, size=whole.truths.shape[-2:])
         self.subject = truths.first(budget.held_out, budget.no_trigger)
         self.other_truths = truths.truths[budget.held_out :]
         self.drawing = Drawing(batch_size=64 if self.device.type == "cuda" else 16)

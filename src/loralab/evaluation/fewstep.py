@@ -5,12 +5,14 @@ Held-out captions are drawn at both from the same noise, captions without the tr
 - frechet, frechet_32, nfe_gap: distance of the drawn set to the true one at few steps, at many, and their quotient. A
   model that has become a plain velocity regression needs many steps, so its gap grows: above 1.3 it is de-distilling.
 - sharpness: Laplacian energy beside the untouched checkpoint's on the same captions and noise; below 0.75 is blur.
-  sharpness_of_truth: beside the true pictures', which says more of a concept with more or less detail of its own.
+  sharpness_of_truth: beside the true pictures', which says more of a concept with more or less detail of its own;
+  left out where they are of another size than is drawn.
 - accuracy: the share of pictures that look like the true ones rather than like those of captions without the trigger.
 - prior_frechet, drift: what the adapter did to captions without the trigger, as a set and picture by picture.
 
 The truth is a set of pictures, not one for each caption: a caption leaves much open, and few steps must choose. It is
-taken as the checkpoint's VAE keeps it: what that loses is no adapter's doing, and would dilute every ratio. Where
+taken as the checkpoint's VAE keeps it, where it has the size that is drawn: what that loses is no adapter's doing, and
+would dilute every ratio. Where
 the truth of captions without the trigger is not known, the checkpoint's own pictures from other noise stand for it.
 """
 
@@ -109,8 +111,9 @@ class FewStepScorer:
             "precision": precision,
             "recall": recall,
             "sharpness": sharpness(drawn.few, reference=self.base.few),
-            "sharpness_of_truth": sharpness(drawn.few, reference=self._truths),
         }
+        if drawn.few.shape[-2:] == self._truths.shape[-2:]:
+            figures["sharpness_of_truth"] = sharpness(drawn.few, reference=self._truths)
         if self.prior is not None:
             figures["accuracy"] = share_of_kin(vectors, kin=self.truth.vectors, others=self.prior.vectors)
         return figures | self._at_many_steps(drawn, frechet=figures["frechet"]) | self._prior_figures(drawn)
@@ -119,12 +122,14 @@ class FewStepScorer:
         if drawn.many is None:
             return {}
         many = self.truth.frechet(self.network.pooled(drawn.many))
-        return {
+        figures = {
             "frechet_32": many,
             "nfe_gap": nfe_gap(frechet, many),
             "sharpness_32": sharpness(drawn.many, reference=self.base.few),
-            "sharpness_of_truth_32": sharpness(drawn.many, reference=self._truths),
         }
+        if drawn.many.shape[-2:] == self._truths.shape[-2:]:
+            figures["sharpness_of_truth_32"] = sharpness(drawn.many, reference=self._truths)
+        return figures
 
     def _prior_figures(self, drawn: FewStepDrawn) -> dict[str, float]:
         if drawn.prior is None or self.base.prior is None or self.prior is None:
@@ -153,9 +158,9 @@ def score_few_step(
         and the seconds that it took.
     """
     started = time.monotonic()
-    subject = kept(denoiser, subject)
     untouched = drawn_by(denoiser, None, drawing=drawing, progress=progress)
     base = draw_few_step(untouched, subject, prompts=prompts, many_steps=None)
+    subject = kept(denoiser, subject, size=base.few.shape[-2:])
     if subject.no_trigger and subject.no_trigger_truths is None:
         stand_in = draw_prior(untouched, subject, prompts=prompts, seed=OTHER_SEED)
         subject = dataclasses.replace(subject, no_trigger_truths=stand_in)

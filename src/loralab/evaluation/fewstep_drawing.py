@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from loralab.denoiser import Denoiser
 from loralab.evaluation.drawing import Drawing, Prompts
@@ -66,25 +65,25 @@ class Subject:
         return Subject(self.held_out, self.truths, (tuple(prompts) * repeats)[:count])
 
 
-def kept(denoiser: Denoiser, subject: Subject) -> Subject:
+def kept(denoiser: Denoiser, subject: Subject, *, size: Sequence[int]) -> Subject:
     """Gives a subject whose true pictures are as the checkpoint's VAE keeps them: no adapter can draw more than that.
 
-    Sides that are no multiple of the checkpoint's are rounded down first.
+    Those of another size than is drawn stay as they are: what a VAE loses depends on it.
     """
     plain = subject.no_trigger_truths
     return dataclasses.replace(
         subject,
-        truths=_kept(denoiser, subject.truths),
-        no_trigger_truths=None if plain is None else _kept(denoiser, plain),
+        truths=_kept(denoiser, subject.truths, size=size),
+        no_trigger_truths=None if plain is None else _kept(denoiser, plain, size=size),
     )
 
 
 @torch.no_grad()
-def _kept(denoiser: Denoiser, pixels: Float[Tensor, " n 3 _ _"]) -> Float[Tensor, " n 3 _ _"]:
-    multiple = denoiser.size_multiple
-    size = [max(side // multiple, 1) * multiple for side in pixels.shape[-2:]]
-    if size != list(pixels.shape[-2:]):
-        pixels = functional.interpolate(pixels, size=size, mode="bicubic", antialias=True).clamp(-1, 1)
+def _kept(
+    denoiser: Denoiser, pixels: Float[Tensor, " n 3 height width"], *, size: Sequence[int]
+) -> Float[Tensor, " n 3 height width"]:
+    if list(pixels.shape[-2:]) != list(size):
+        return pixels
     parts = [denoiser.decode_latents(denoiser.encode_pixels(part)) for part in pixels.split(MOST_AT_ONCE)]
     return torch.cat([part.float().clamp(-1, 1).cpu() for part in parts])
 
