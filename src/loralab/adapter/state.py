@@ -26,17 +26,24 @@ def load_adapter_state(transformer: nn.Module, state: Mapping[str, Tensor], *, n
         UserError: if a tensor is missing, left over or of another shape; nothing is written then.
     """
     tensors = named_tensors(transformer, name=name)
-    differing = [key for key in {**tensors, **state} if _shape(tensors, key) != _shape(state, key)]
-    if differing:
-        key = differing[0]
+    if differing := differences(tensors, state):
         raise UserError(
             f"The saved adapter does not fit the configured one: {len(differing)} tensors differ. For "
-            f"example, {key} is {_shape(state, key)} in the file and {_shape(tensors, key)} here. "
+            f"example, {differing[0]}. "
             "Resume with the same model, adapter, adapter.rank and adapter.targets, or start a new run."
         )
     with torch.no_grad():
         for key, tensor in tensors.items():
             tensor.copy_(state[key])
+
+
+def differences(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    """Says of every tensor that one of the two lacks, or has in another shape, what it is in the file and here."""
+    return [
+        f"{key} is {_shape(found, key)} in the file and {_shape(own, key)} here"
+        for key in {**own, **found}
+        if _shape(own, key) != _shape(found, key)
+    ]
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,40 +11,21 @@ from PIL import Image
 from loralab.data.emoji.atlas import names
 from loralab.data.emoji.spec import EmojiSpec, is_seen, variations
 from loralab.files import atomic_path
+from loralab.nano.curves import draw_curves
 from loralab.nano.score import digest, draw, load_pipeline, truth
 
 COLUMNS, ENLARGED, GAP = 16, 2, 4
+LOGS = (
+    ("vae", "mse", "VAE: squared error"),
+    ("decoder", "mse", "decoder: squared error"),
+    ("klein", "loss", "velocity: squared error"),
+)
 
 
 def plot_curves(out: Path, *, path: Path) -> Path:
     """Writes the errors over time of every training whose log is in `out`; returns the path."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    logs = [
-        ("vae", "mse", "VAE: squared error"),
-        ("decoder", "mse", "decoder: squared error"),
-        ("klein", "loss", "velocity: squared error"),
-    ]
-    present = [
-        (out / f"{name}_log.jsonl", key, title)
-        for name, key, title in logs
-        if (out / f"{name}_log.jsonl").exists()
-    ]
-    figure, axes = pyplot.subplots(
-        1, len(present), figsize=(4 * len(present), 3), squeeze=False, layout="constrained"
-    )
-    for axis, (log, key, title) in zip(axes[0], present, strict=True):
-        rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-        axis.plot([row["s"] / 60 for row in rows], [row[key] for row in rows], linewidth=1)
-        axis.set(title=title, xlabel="minutes", yscale="log")
-        axis.grid(alpha=0.3)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
-    pyplot.close(figure)
-    return path
+    present = [panel for panel in LOGS if (out / f"{panel[0]}_log.jsonl").exists()]
+    return draw_curves(out, present, path=path)
 
 
 def plot_samples(folder: Path, *, path: Path) -> Path:

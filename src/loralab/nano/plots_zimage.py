@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from torch import Tensor
 
 from loralab.files import atomic_path
+from loralab.nano.curves import draw_curves
 from loralab.nano.plots import COLUMNS, grid
 from loralab.nano.score_zimage import exact, held_out, of_caption
 from loralab.nano.zimage_draw import Twin, draw, load_twin
@@ -41,19 +41,4 @@ def rows_of(twin: Twin) -> list[Tensor]:
 
 def plot_curves(out: Path, *, path: Path) -> Path:
     """Writes the errors over time of both trainings; returns the path."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, len(LOGS), figsize=(4 * len(LOGS), 3), layout="constrained")
-    for axis, (log, key, title) in zip(axes, LOGS, strict=True):
-        lines = (out / f"{log}_log.jsonl").read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
-        axis.plot([row["s"] / 60 for row in rows], [row[key] for row in rows], linewidth=1)
-        axis.set(title=title, xlabel="minutes", yscale="log")
-        axis.grid(alpha=0.3)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
-    pyplot.close(figure)
-    return path
+    return draw_curves(out, LOGS, path=path)

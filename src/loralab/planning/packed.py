@@ -46,26 +46,22 @@ def pack_width(
         return min(ON_CPU, most)
     placement = decided(config, policy, denoiser, device=device).placement
     budget = (policy.budget_gib or cards.free_gib(device)) * cards.GIB
-    fitting = (
-        width
-        for width in WIDTHS
-        if width <= most
-        and packed_peak(config, denoiser, placement=placement, width=width, rank=rank) <= budget
-    )
-    return next(fitting, 1)
-
-
-def packed_peak(
-    config: DictConfig, denoiser: Denoiser, *, placement: Placement, width: int, rank: int
-) -> float:
-    """Predicts the bytes of a packed step."""
-    wide = OmegaConf.merge(config, {"adapter": {"rank": rank}})
-    one = subject_of(wide, denoiser)  # type: ignore[arg-type]
+    one = OmegaConf.merge(config, {"adapter": {"rank": rank}})
+    alone = subject_of(one, denoiser)  # type: ignore[arg-type]
     accumulates = config.batch_size > config.micro_batch_size
-    wide.micro_batch_size = width * config.micro_batch_size
-    wide.batch_size = width * config.batch_size
-    together = subject_of(wide, denoiser)  # type: ignore[arg-type]
-    return packed_bytes(together, one, placement=placement, width=width, accumulates=accumulates)
+    for width in WIDTHS:
+        if width <= most:
+            sizes = {
+                "micro_batch_size": width * config.micro_batch_size,
+                "batch_size": width * config.batch_size,
+            }
+            together = subject_of(OmegaConf.merge(one, sizes), denoiser)  # type: ignore[arg-type]
+            if (
+                packed_bytes(together, alone, placement=placement, width=width, accumulates=accumulates)
+                <= budget
+            ):
+                return width
+    return 1
 
 
 def packed_bytes(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from PIL import Image
 from loralab.data.moving.scene import FRAMES
 from loralab.errors import UserError
 from loralab.files import atomic_path
+from loralab.nano.curves import draw_curves
 from loralab.nano.ltx.draw import Drawn, draw, load_twin
 from loralab.nano.ltx.measure import listen
 from loralab.nano.ltx.score import asked, kept, truth
@@ -80,24 +80,9 @@ def plot_curves(out: Path, *, path: Path) -> Path:
     Raises:
         UserError: if a training has no log in `out`.
     """
-    import matplotlib
-
     if missing := [f"{log}_log.jsonl" for log, *_ in LOGS if not (out / f"{log}_log.jsonl").is_file()]:
         raise UserError(
             f"--out {out} has no {', '.join(missing)}: name the folder of the trainings, or leave --out away."
         )
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, len(LOGS), figsize=(3 * len(LOGS), 2.6), layout="constrained")
-    for axis, (log, key, title) in zip(axes, LOGS, strict=True):
-        lines = (out / f"{log}_log.jsonl").read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines]
-        axis.plot([row["s"] / 60 for row in rows], [row[key] for row in rows], linewidth=1)
-        axis.set(title=title, xlabel="minutes", yscale="log")
-        axis.grid(alpha=0.3)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
-    pyplot.close(figure)
-    return path
+    return draw_curves(out, LOGS, path=path, inches=(3, 2.6))

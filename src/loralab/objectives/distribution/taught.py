@@ -10,6 +10,7 @@ from loralab.adapter import adapter_state
 from loralab.adapter.layers import adapter_layers
 from loralab.adapter.load import LOADED, attached
 from loralab.adapter.roles import STUDENT
+from loralab.adapter.state import differences
 from loralab.denoiser import Denoiser
 from loralab.errors import UserError
 
@@ -32,20 +33,13 @@ def taught_state(denoiser: Denoiser, location: str) -> dict[str, Tensor]:
     }
     with attached(transformer, path, foreign_names=denoiser.foreign_names):
         found = adapter_state(transformer, name=LOADED)
-    differing = sorted(key for key in own.keys() | found.keys() if _shape(own, key) != _shape(found, key))
-    if differing:
-        key = differing[0]
+    if differing := differences(own, found):
         raise UserError(
-            f"objective.teacher={location} is not of this run's shape: {len(differing)} tensors differ, for example "
-            f"{key}, {_shape(found, key)} in the file and {_shape(own, key)} here. Set adapter.rank and "
-            "adapter.targets as they were when it was trained"
+            f"objective.teacher={location} is not of this run's shape: {len(differing)} tensors differ. For example, "
+            f"{differing[0]}. Set adapter.rank and adapter.targets as they were when it was trained"
         )
     # Files hold alpha / rank inside B; the student multiplies by it.
     return {
         key: tensor / scale[key.rpartition(".lora_B")[0]] if ".lora_B." in key else tensor
         for key, tensor in found.items()
     }
-
-
-def _shape(state: dict[str, Tensor], key: str) -> tuple[int, ...] | str:
-    return tuple(state[key].shape) if key in state else "absent"
