@@ -266,7 +266,7 @@ class Stage:
             try:
                 work()
                 code = 0
-            except BaseException:
+            except BaseException:  # whatever it is goes to the log: a fork never runs on as its parent
                 import traceback
 
                 traceback.print_exc()

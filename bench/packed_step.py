@@ -38,7 +38,7 @@ def measure(own: Case, *, width: int, wave: list[str]) -> None:
     row["device"] = torch.cuda.get_device_name(device)
     try:
         row |= timed(own, device, width=width, wave=wave)
-    except BaseException as error:
+    except BaseException as error:  # whatever it is, the others of the wave wait for this one to arrive
         row["failed"] = last_lines(error)
         _arrive(wave)
     print("ROW " + json.dumps(row), flush=True)
@@ -128,7 +128,7 @@ def _trial(
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             optimizer.zero_grad()
-    except BaseException as error:
+    except BaseException as error:  # a thread's error would be lost here; the main thread raises it
         clock.fail(error)
     finally:
         seat.leave()

@@ -87,7 +87,7 @@ class Worker:
         lease.start()
         try:
             yield
-        except BaseException as error:
+        except BaseException as error:  # an interrupted trial is told of too, or it would count as running
             self._tell(read_outcome(folder, self._scoring) or _of_exception(error))
             raise
         else:

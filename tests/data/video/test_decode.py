@@ -17,9 +17,10 @@ from tests.data.video.files import (
     write_video,
 )
 
-from loralab.data.video.decode import SAMPLE_RATE, read_frames, read_sound, to_stereo
+from loralab.data.video.contents import UnreadableError
+from loralab.data.video.decode import read_frames, read_sound, to_stereo
 from loralab.data.video.probe import probe, probe_sound
-from loralab.data.video.reading import UnreadableError
+from loralab.data.video.sizes import SAMPLE_RATE
 
 
 def greys(path: Path, indices: list[int]) -> list[float]:

@@ -4,8 +4,8 @@ from fractions import Fraction
 
 import pytest
 
+from loralab.data.video.contents import Probe
 from loralab.data.video.policies import FpsPolicy, nearest, select
-from loralab.data.video.probe import Probe
 from loralab.errors import UserError
 
 

@@ -11,12 +11,11 @@ from pathlib import Path
 from loralab.data.control import read_tracks
 from loralab.data.progress import progress_bar
 from loralab.data.video.clip import Clip, SoundOf
+from loralab.data.video.contents import Probe, UnreadableError
 from loralab.data.video.entries import ClipEntry, ClipListing
 from loralab.data.video.footage import Footage, inspected
 from loralab.data.video.masks import kept_frames
 from loralab.data.video.policies import FpsPolicy, Selection, select
-from loralab.data.video.probe import Probe, probe_sound
-from loralab.data.video.reading import UnreadableError
 from loralab.data.video.report import Rejection, Report
 from loralab.data.video.rules import ClipRules
 from loralab.data.video.sizes import VideoBucket, choose_bucket, for_videos
@@ -162,6 +161,8 @@ def _audio_mask(entry: ClipEntry, rules: ClipRules) -> SoundOf | None:
 
 
 def _sound_file(path: Path) -> SoundOf:
+    from loralab.data.video.probe import probe_sound
+
     probe_sound(path)  # refuses what holds no sound
     return SoundOf(path=path, key=sha256_file(path), start=None)
 

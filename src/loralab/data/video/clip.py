@@ -9,12 +9,11 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from loralab.data.video.decode import SAMPLE_RATE, read_sound
+from loralab.data.video.contents import Probe
 from loralab.data.video.entries import ClipEntry
 from loralab.data.video.footage import Footage
 from loralab.data.video.masks import pool_audio_mask, pool_video_mask
-from loralab.data.video.probe import Probe
-from loralab.data.video.sizes import VideoBucket
+from loralab.data.video.sizes import SAMPLE_RATE, VideoBucket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +110,8 @@ class Clip:
         return pool_audio_mask(level, num_latents=num_latents)
 
     def _sound(self, sound: SoundOf) -> Float[Tensor, " 2 samples"]:
+        from loralab.data.video.decode import read_sound
+
         once = read_sound(
             sound.path, start=sound.start, num_samples=round(self.period / self.fps * SAMPLE_RATE)
         )

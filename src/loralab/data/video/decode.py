@@ -21,10 +21,11 @@ from av.video.stream import VideoStream
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
+from loralab.data.video.contents import UnreadableError
 from loralab.data.video.probe import pixel_aspect, square_width
-from loralab.data.video.reading import UnreadableError, audio_stream, opened, video_stream
+from loralab.data.video.reading import audio_stream, opened, video_stream
+from loralab.data.video.sizes import SAMPLE_RATE
 
-SAMPLE_RATE = 16_000
 GAP_S = 0.02
 """Sound frames that begin so much later than the one before ended leave silence; less is rounding."""
 SURROUND = {"5.1", "5.1(side)", "7.1"}

@@ -20,6 +20,7 @@ from torch import Tensor
 from loralab.data.cache import Address, Cache, digest
 from loralab.data.fill import Work, fill
 from loralab.data.video.clip import Clip
+from loralab.data.video.contents import UnreadableError
 from loralab.data.video.encoded import ClipCounts, ClipPlaces, EncodedClips, Places
 from loralab.data.video.encoders import ClipEncoders, PromptEmbeds
 from loralab.data.video.fingerprint import (
@@ -28,7 +29,6 @@ from loralab.data.video.fingerprint import (
     mask_fingerprint,
     video_fingerprint,
 )
-from loralab.data.video.reading import UnreadableError
 from loralab.data.video.records import ClipCollection
 from loralab.data.video.references import ReferenceRules
 from loralab.errors import UserError

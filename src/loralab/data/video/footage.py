@@ -13,10 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from loralab.data.images import load_picture, resized
-from loralab.data.video.decode import read_frames
+from loralab.data.video.contents import Probe, UnreadableError
 from loralab.data.video.entries import is_picture
-from loralab.data.video.probe import Probe, probe
-from loralab.data.video.reading import UnreadableError
 from loralab.data.video.sizes import fit_frame
 from loralab.files import sha256_file
 
@@ -60,9 +58,11 @@ class Footage:
         return torch.stack([frames[index] for index in self.indices])
 
     def _frames(self, indices: list[int]) -> Iterator[UInt8[np.ndarray, " h w 3"]]:
-        if not is_picture(self.path):
-            return read_frames(self.path, indices)
-        return iter([np.array(_picture(self.path), dtype=np.uint8)])
+        if is_picture(self.path):
+            return iter([np.array(_picture(self.path), dtype=np.uint8)])
+        from loralab.data.video.decode import read_frames
+
+        return read_frames(self.path, indices)
 
 
 def inspected(path: Path) -> tuple[str, Probe]:
@@ -73,7 +73,13 @@ def inspected(path: Path) -> tuple[str, Probe]:
     """
     if not path.is_file():
         raise UnreadableError(path, "is not there.")
-    return sha256_file(path), _probe_picture(path) if is_picture(path) else probe(path)
+    return sha256_file(path), _probe_picture(path) if is_picture(path) else _probe_video(path)
+
+
+def _probe_video(path: Path) -> Probe:
+    from loralab.data.video.probe import probe
+
+    return probe(path)
 
 
 def _probe_picture(path: Path) -> Probe:

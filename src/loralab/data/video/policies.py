@@ -14,7 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from loralab.data.video.probe import Probe
+from loralab.data.video.contents import Probe
 from loralab.errors import UserError
 
 TOO_SHORT = ("error", "skip", "loop")

@@ -7,7 +7,6 @@ the container's rounding) of k / r; r is then exact, such as 30000/1001. Otherwi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,64 +15,14 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from jaxtyping import Float
 
-from loralab.data.video.reading import (
-    Packets,
-    UnreadableError,
-    audio_stream,
-    opened,
-    read_packets,
-    video_stream,
-)
+from loralab.data.video.contents import Probe, Sound, UnreadableError
+from loralab.data.video.reading import Packets, audio_stream, opened, read_packets, video_stream
 
 JITTER = 0.1
 USUAL_FPS = 24.0
 """Of a single frame whose length is not stated; the rate that the vendor's trainer assumes too."""
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 """Transfer characteristics, ITU-T H.273 table 3."""
-
-
-@dataclass(frozen=True)
-class Sound:
-    """What is heard.
-
-    Attributes:
-        sample_rate: in Hz, as stored.
-        layout: channels by their usual name: `mono`, `stereo`, `5.1`.
-        duration: in seconds.
-    """
-
-    sample_rate: int
-    layout: str
-    duration: float
-
-    def __str__(self) -> str:
-        return f"{self.layout} {self.sample_rate} Hz"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Probe:
-    """What a video file holds.
-
-    Attributes:
-        width, height: pixels as shown: upright, and of square pixels.
-        times: of every frame, in seconds from the first.
-        duration: seconds from the first frame to the end of the last.
-        start: time of the first frame in the file, to which its sound is aligned.
-        fps: frames per second, the mean where the rate varies.
-        constant: whether all frames are shown equally long.
-        sound: None where there is none.
-        remarks: what the eye would not notice in a list of files.
-    """
-
-    width: int
-    height: int
-    times: tuple[float, ...]
-    duration: float
-    start: float
-    fps: float
-    constant: bool
-    sound: Sound | None
-    remarks: tuple[str, ...] = ()
 
 
 def probe(path: Path) -> Probe:

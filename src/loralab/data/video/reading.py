@@ -14,23 +14,10 @@ from av.packet import Packet
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from loralab.errors import UserError
+from loralab.data.video.contents import UnreadableError
 
 CUT_TOLERANCE_S = 0.5
 """A container rounds the length that it states, and sound may end a little before the picture."""
-
-
-class UnreadableError(UserError):
-    """A video or sound file that cannot be used as it is; the message begins with its path.
-
-    Attributes:
-        path: the file.
-        reason: the message without the path.
-    """
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} {reason}")
-        self.path, self.reason = path, reason
 
 
 @dataclass

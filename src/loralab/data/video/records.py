@@ -11,9 +11,8 @@ from typing import NamedTuple
 from loralab.data.cache import digest
 from loralab.data.collect import Showing
 from loralab.data.video.clip import Clip
-from loralab.data.video.decode import SAMPLE_RATE
 from loralab.data.video.references import ReferenceRules
-from loralab.data.video.sizes import VideoBucket
+from loralab.data.video.sizes import SAMPLE_RATE, VideoBucket
 
 
 class ClipShape(NamedTuple):

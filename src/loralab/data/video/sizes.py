@@ -22,6 +22,8 @@ from loralab.errors import UserError, joined, nearest
 
 FRAMES_PER_LATENT = 8
 PIXELS_PER_LATENT = 32
+SAMPLE_RATE = 16_000
+"""Of sound as trained, in Hz."""
 SYNTAX = re.compile(r"\s*(\d+)\s*x\s*(\d+)\s*x\s*(\d+)\s*")
 
 

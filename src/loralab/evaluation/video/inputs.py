@@ -18,12 +18,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from loralab.data.images import load_picture
-from loralab.data.video.decode import SAMPLE_RATE, read_sound
+from loralab.data.video.decode import read_sound
 from loralab.data.video.entries import is_picture
 from loralab.data.video.footage import Footage, inspected
 from loralab.data.video.masks import kept_frames
 from loralab.data.video.policies import FpsPolicy, select
-from loralab.data.video.sizes import FRAMES_PER_LATENT, fit_frame
+from loralab.data.video.sizes import FRAMES_PER_LATENT, SAMPLE_RATE, fit_frame
 from loralab.errors import UserError
 from loralab.evaluation.video.size import ClipSize
 

@@ -9,9 +9,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from loralab.data.video.clip import Clip
-from loralab.data.video.decode import SAMPLE_RATE
 from loralab.data.video.records import ClipRecord
 from loralab.data.video.references import ReferenceRules
+from loralab.data.video.sizes import SAMPLE_RATE
 from loralab.denoiser import ClipDenoiser
 from loralab.errors import UserError, joined
 from loralab.evaluation.video.drawing import ClipDrawing

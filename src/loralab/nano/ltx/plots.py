@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def plot_pitches(rows: list[Drawn], captions: list[str], *, path: Path) -> Path:
     for index, axis in enumerate(axes.flat):
         for row, style, label in zip(rows, ("k-", "b:", "r-"), ("true", "kept", "drawn"), strict=True):
             axis.plot(listen(row.sound[index], num_frames=FRAMES), style, linewidth=1, label=label)
-        axis.set_title(captions[index].replace(", from", ",\nfrom", 1), fontsize=7)
+        axis.set_title("\n".join(textwrap.wrap(captions[index], width=40)), fontsize=7)
     axes.flat[0].legend(fontsize=7)
     figure.supxlabel("frame")
     figure.supylabel("Hz")
