@@ -69,6 +69,7 @@ def _truth(turbo: Row) -> dict[str, Any]:
         "arm": "truth",
         "frechet": turbo["floor"],
         "sharpness_of_truth": turbo["truth_sharpness"],
+        **{key: turbo[f"truth_{key}"] for key in ("precision", "recall", "accuracy")},
     }
 
 

@@ -29,7 +29,7 @@ from loralab.data.emoji.varied_concepts import varied_concept  # noqa: E402
 from loralab.denoiser import Denoiser  # noqa: E402
 from loralab.errors import UserError  # noqa: E402
 from loralab.evaluation import Drawing, FeatureNet, Subject  # noqa: E402
-from loralab.evaluation.distribution import Reference, sharpness  # noqa: E402
+from loralab.evaluation.distribution import Reference, share_of_kin, sharpness  # noqa: E402
 from loralab.evaluation.fewstep import FewStepScorer  # noqa: E402
 from loralab.evaluation.fewstep_drawing import (  # noqa: E402
     MANY_STEPS,
@@ -143,11 +143,16 @@ class Shard:
             yield lambda prompts, seeds, _: slow.draw(denoiser, prompts, seeds=seeds)
 
     def _floor(self, scorer: FewStepScorer) -> dict[str, float]:
-        """Gives how far other true pictures are: what no adapter can be expected to undercut."""
-        floor = scorer.truth.frechet(self.network.pooled(self.other_truths))
+        """Gives the figures of other true pictures: what no adapter can be expected to undercut."""
+        assert scorer.prior is not None
+        vectors = self.network.pooled(self.other_truths)
+        precision, recall = scorer.truth.precision_recall(vectors)
         return {
-            "floor": floor,
+            "floor": scorer.truth.frechet(vectors),
             "truth_sharpness": sharpness(self.other_truths, reference=self.subject.truths),
+            "truth_precision": precision,
+            "truth_recall": recall,
+            "truth_accuracy": share_of_kin(vectors, kin=scorer.truth.vectors, others=scorer.prior.vectors),
         }
 
     def _folder(self, arm: str) -> Path:

@@ -92,10 +92,14 @@ def test_ratios_are_taken_seed_by_seed() -> None:
 
 
 def test_other_true_pictures_stand_in_the_table_as_what_can_be_had() -> None:
-    figures = Figures(rows(turbo={"floor": 3.0, "truth_sharpness": 1.1}))
+    truth = {"sharpness": 1.1, "precision": 0.9, "recall": 0.8, "accuracy": 0.7}
+    found = {"floor": 3.0, **{f"truth_{key}": value for key, value in truth.items()}}
+
+    figures = Figures(rows(turbo=found))
 
     assert figures.values("varied_linocut", "truth", "frechet") == [3.0] * 3
     assert figures.values("varied_linocut", "truth", "ratio") == pytest.approx([1 / 3] * 3)
+    assert figures.values("varied_linocut", "truth", "accuracy") == [0.7] * 3
 
 
 def test_a_cell_is_a_mean_with_its_interval_and_one_seed_has_none() -> None:
