@@ -36,7 +36,8 @@ class MemoryPolicy:
         checkpointing: full keeps only the blocks' inputs for the backward pass, selective the results of attention
             besides, none everything; auto is selective on a GPU and for offload_activations, else none.
         checkpointed_blocks: share of the blocks that are checkpointed; the others keep everything.
-        compile: compiles each kind of block (torch.compile); auto does so on a GPU with Triton.
+        compile: compiles each kind of block (torch.compile); auto does so on a GPU with Triton, and leaves it out of
+            runs of less than a minute where precision is auto too.
         attention: auto measures the backends at the start; or cudnn, flash, efficient, math.
         offload_blocks: share of the blocks whose weights wait in main memory.
         offload_activations: what checkpointing keeps waits in main memory too.

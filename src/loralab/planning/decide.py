@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from loralab.denoiser import ClipDenoiser, Denoiser, Model
+    from loralab.memory.plan import Peaks
+    from loralab.memory.plan.stages import Run
 
 log = logging.getLogger("loralab")
 
@@ -57,8 +59,17 @@ class Decision:
         }
 
 
-def decided(config: DictConfig, policy: MemoryPolicy, denoiser: Model, *, device: torch.device) -> Decision:
+def decided(
+    config: DictConfig, policy: MemoryPolicy, denoiser: Model, *, device: torch.device, once: bool = True
+) -> Decision:
     """Decides what a training configuration leaves open, and says so in the log.
+
+    Args:
+        config: of the run.
+        policy: of the configuration.
+        denoiser: of the configuration.
+        device: where it trains.
+        once: what is compiled serves this run alone, and not many like it.
 
     Raises:
         UserError: if nothing fits, with the least that would be needed.
@@ -69,14 +80,33 @@ def decided(config: DictConfig, policy: MemoryPolicy, denoiser: Model, *, device
     if policy.precision == "auto":
         policy.dtype(device)  # refuses a GPU without bf16
         card = cards.present(device, measured())
-        found = choose.options(peaks, run, choose.candidates(fixed_of(policy), card), card=card)
         budget = policy.budget_gib or cards.free_gib(device)
-        choice = choose.choose(found, budget_gib=budget)
+        choice = chosen(peaks, run, policy, card=card, budget_gib=budget, once=once)
         for line in remarks(choice):
             log.info("memory: %s", line)
         policy = settled(policy, choice.taken)
     placement = policy.on(device)
     return Decision(placement, train_peak(peaks, placement) / cards.GIB)
+
+
+def chosen(
+    peaks: Peaks, run: Run, policy: MemoryPolicy, *, card: cards.Card, budget_gib: float, once: bool = True
+) -> choose.Choice:
+    """Chooses what a policy with precision=auto leaves open; blocks of a short run are not compiled unless asked for.
+
+    Raises:
+        UserError: if nothing fits.
+    """
+
+    def best(fixed: Fixed) -> choose.Choice:
+        found = choose.options(peaks, run, choose.candidates(fixed, card), card=card)
+        return choose.choose(found, budget_gib=budget_gib)
+
+    fixed = fixed_of(policy)
+    choice = best(fixed)
+    if once and policy.compile == "auto" and not choose.pays_to_compile(choice.taken, run):
+        return best(dataclasses.replace(fixed, compile=False))
+    return choice
 
 
 def drawing_placement(
@@ -128,6 +158,7 @@ def settled(policy: MemoryPolicy, option: Option) -> MemoryPolicy:
         precision=placement.kind or "bf16",
         checkpointing=placement.checkpointing,
         checkpointed_blocks=placement.checkpointed_blocks,
+        compile=placement.compile,
         offload_blocks=placement.offload_blocks,
         offload_activations=placement.offload_activations,
         budget_gib=None,

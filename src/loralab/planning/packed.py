@@ -44,7 +44,7 @@ def pack_width(
     """
     if device.type != "cuda":
         return min(ON_CPU, most)
-    placement = decided(config, policy, denoiser, device=device).placement
+    placement = decided(config, policy, denoiser, device=device, once=False).placement
     budget = (policy.budget_gib or cards.free_gib(device)) * cards.GIB
     one = OmegaConf.merge(config, {"adapter": {"rank": rank}})
     alone = subject_of(one, denoiser)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from loralab.memory import MemoryPolicy
 from loralab.memory.plan import Card, Choice, Fixed, Peaks, Run, cards, choose, stages
 from loralab.memory.plan.roofline import Roofline
 from loralab.memory.plan.text import Plan, lines
-from loralab.planning.decide import fixed_of
+from loralab.planning.decide import chosen, fixed_of
 from loralab.planning.subject import run_of, sample_of, subject_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def planned(
     nominal, limit = card or cards.named(ORDERING), NO_LIMIT if budget_gib is None else budget_gib
     peaks, run, fixed = subject_of(config, denoiser), run_of(config, denoiser), fixed_of(policy)
     if fixed.precision is None:
-        choice: Choice | None = _chosen(peaks, run, nominal, fixed=fixed, limit=limit)
+        choice: Choice | None = chosen(peaks, run, policy, card=nominal, budget_gib=limit)
         assert choice is not None
         taken = choice.taken
     else:
@@ -67,11 +67,6 @@ def planned(
     return lines(plan, peaks, run)
 
 
-def _chosen(peaks: Peaks, run: Run, card: Card, *, fixed: Fixed, limit: float) -> Choice:
-    found = choose.options(peaks, run, choose.candidates(fixed, card), card=card)
-    return choose.choose(found, budget_gib=limit)
-
-
 def _faster(peaks: Peaks, run: Run, card: Card, *, fixed: Fixed, limit: float) -> Choice | None:
     """What the planner would take if everything were open; None where nothing fits."""
     is_open = dataclasses.replace(
@@ -84,6 +79,7 @@ def _faster(peaks: Peaks, run: Run, card: Card, *, fixed: Fixed, limit: float) -
         offload_activations=None,
     )
     try:
-        return _chosen(peaks, run, card, fixed=is_open, limit=limit)
+        found = choose.options(peaks, run, choose.candidates(is_open, card), card=card)
+        return choose.choose(found, budget_gib=limit)
     except UserError:
         return None

@@ -74,7 +74,7 @@ class Pack:
         experiment = build(config)
         lightning.seed_everything(config.seed, verbose=False)
         device = pick_device(config.trainer.accelerator)
-        self._decision = decided(config, experiment.memory, experiment.denoiser, device=device)
+        self._decision = decided(config, experiment.memory, experiment.denoiser, device=device, once=False)
         placement = self._decision.placement
         experiment.denoiser.place(placement)
         self._encoded = encoded_for(config, experiment)

@@ -70,6 +70,24 @@ def test_auto_becomes_what_fits_into_the_free_memory_and_says_its_neighbours(
     assert decision.summary(measured_gib=11.0)["measured_train_peak_gib"] == 11.0
 
 
+@pytest.mark.parametrize(
+    ("overrides", "once", "compiles"),
+    [
+        (["steps=50"], True, False),
+        (["steps=50", "memory.compile=true"], True, True),
+        (["steps=50"], False, True),  # a pack, whose other trials need it too
+        (["steps=2000"], True, True),
+    ],
+)
+def test_blocks_of_a_run_of_seconds_are_not_compiled(
+    overrides: list[str], once: bool, compiles: bool, klein: Path, card: Any
+) -> None:
+    card("NVIDIA GeForce RTX 4090", free_gib=24, capability=(8, 9))
+    config, policy, denoiser = configured("train", klein, *overrides)
+
+    assert decided(config, policy, denoiser, device=CUDA, once=once).placement.compile is compiles
+
+
 def test_a_chosen_precision_is_not_touched_but_predicted(klein: Path, card: Any) -> None:
     card("NVIDIA GeForce RTX 4090", free_gib=20, capability=(8, 9))
     config, policy, denoiser = configured("train", klein, "memory=nf4")

@@ -28,6 +28,9 @@ AS_FAST = 0.03
 EXACTNESS = (None, "int8", "fp8", "nf4")
 UNASKED = (None, "int8")
 """Formats that are chosen where others would do as well."""
+COMPILING_S = 60.0
+"""About what compiling takes. Eager steps take up to twice as long (bench/packed.py's trials alone beside their
+reference), so that a run that compiled is shorter than this gains nothing by it."""
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 CHECKPOINTED = (1.0, 0.75, 0.5, 0.25)
 
@@ -157,6 +160,11 @@ def choose(found: Sequence[Option], *, budget_gib: float) -> Choice:
     as_fast = [option for option in exact if option.step_s <= fastest * (1 + AS_FAST)]
     taken = min(as_fast, key=_simplest)
     return Choice(taken, cheaper(taken, found), dearer(taken, found))
+
+
+def pays_to_compile(option: Option, run: Run) -> bool:
+    """Says whether a compiled run is so long that compiling is worth its time."""
+    return option.step_s * run.micro_batches * run.num_steps >= COMPILING_S
 
 
 def cheaper(taken: Option, found: Sequence[Option]) -> Option | None:
