@@ -72,13 +72,11 @@ def _render(found: Mapping[str, str], *, out: Path) -> None:
 
 def _notes(*, num_frames: int, width: int, height: int) -> Iterator[str]:
     """Yields what LTX-Video will not take as it is; a small model of another make may."""
-    from loralab.data.video.sizes import FRAMES_PER_LATENT as SPAN
-    from loralab.data.video.sizes import PIXELS_PER_LATENT
+    from loralab.data.video.sizes import FRAMES_PER_LATENT, PIXELS_PER_LATENT, held_frames
 
     multiple = 2 * PIXELS_PER_LATENT
-    if num_frames % SPAN != 1:
-        used = (num_frames - 1) // SPAN * SPAN + 1
-        yield f"frames={num_frames} is not {SPAN}k + 1: LTX-Video uses the first {used}"
+    if num_frames != (used := held_frames(num_frames)):
+        yield f"frames={num_frames} is not {FRAMES_PER_LATENT}k + 1: LTX-Video uses the first {used}"
     for key, side in (("width", width), ("height", height)):
         if side % multiple:
             yield f"{key}={side} is no multiple of {multiple}, as LTX-Video needs where references have half the size"

@@ -1,42 +1,23 @@
-"""The data set as configured, and what collecting its pictures gives.
-
-Regularisation pictures keep the adapter from changing what it should not: they are drawn without the trigger
-word, in micro-batches of their own, `regularization.ratio` of all (0.5 by default, the one to one that other
-trainers use for class pictures); `regularization.weight` multiplies their loss.
-"""
+"""The data set as configured, and what collecting its pictures gives."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loralab.data.captions import PLACEHOLDER, TRIGGER_POLICIES, CaptionRules
+from loralab.data.captions import TRIGGER_POLICIES, CaptionRules
 from loralab.data.collect import Collection, Reader, Reading, Showing, stop_at
 from loralab.data.inspect import MASKED_LOSSES, Inspector
+from loralab.data.mistakes import below, outside, refuse, unmet_trigger
 from loralab.data.records import Record, Source
+from loralab.data.regularization import Regularization
 from loralab.data.split import split_validation
 from loralab.data.summary import summary_lines
-from loralab.errors import UserError, joined
+from loralab.errors import UserError
 
 ON_ERROR = ("stop", "skip")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Regularization:
-    """Pictures of what should stay as it is.
-
-    Attributes:
-        root: where they are, read by the data set's source; None for none.
-        weight: factor of their loss.
-        ratio: share of the micro-batches that show them.
-    """
-
-    root: str | None = None
-    weight: float = 1.0
-    ratio: float = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +78,7 @@ class PictureDataset:
 
     def __post_init__(self) -> None:
         """Refuses values that cannot work, all at once."""
-        _refuse(_problems(self))
+        refuse(_problems(self))
 
     def collect(self, size_multiple: int) -> Collection:
         """Opens and sorts all pictures, for a model whose picture sides are multiples of `size_multiple`.
@@ -111,7 +92,7 @@ class PictureDataset:
         problems = (*main.problems, *others.problems, *apart.problems)
         if self.on_error == "stop":
             stop_at(problems)
-        _refuse(_unmet(self, main.records))
+        refuse(_unmet(self, main.records))
         train, validation = split_validation(main.records, fraction=self.validation_fraction)
         validation = (*validation, *apart.records)
         kept_out = {record.key for record in validation}
@@ -189,20 +170,10 @@ def _sizes(dataset: PictureDataset) -> tuple[int, ...]:
     return (sizes,) if isinstance(sizes, int) else tuple(sizes)
 
 
-def _refuse(problems: Iterator[str]) -> None:
-    if found := list(problems):
-        raise UserError(f"The data set cannot be used:\n{joined(found)}")
-
-
 def _unmet(dataset: PictureDataset, records: Sequence[Record]) -> Iterator[str]:
     """Yields the settings that these pictures leave without effect."""
     captions = [record.caption for record in records]
-    if dataset.trigger_policy == "replace" and not any(PLACEHOLDER in caption for caption in captions):
-        yield f"dataset.trigger_policy=replace has no effect: no caption says {PLACEHOLDER}"
-    if dataset.trigger_policy == "written" and not any(
-        str(dataset.trigger) in caption for caption in captions
-    ):
-        yield f"dataset.trigger={dataset.trigger} is in no caption; dataset.trigger_policy=written says it is"
+    yield from unmet_trigger(dataset.trigger, dataset.trigger_policy, captions)
     if dataset.shuffle_tags and all(len(record.prompts) == 1 for record in records):
         yield "dataset.shuffle_tags=true has no effect: no caption has several tags, separated by commas"
     if dataset.masked_loss != "none" and all(record.mask_path is None for record in records):
@@ -220,15 +191,13 @@ def _problems(dataset: PictureDataset) -> Iterator[str]:
 def _out_of_range(dataset: PictureDataset) -> Iterator[str]:
     if not _sizes(dataset) or any(size < 1 for size in _sizes(dataset)):
         yield f"dataset.resolutions={dataset.resolutions} is not a list of pixels, for example [1024]"
-    for name, value, low, high in (
+    yield from outside(
         ("caption_dropout", dataset.caption_dropout, 0.0, 1.0),
         ("validation_fraction", dataset.validation_fraction, 0.0, 1.0),
         ("unmasked_weight", dataset.unmasked_weight, 0.0, 1.0),
         ("regularization.ratio", dataset.regularization.ratio, 0.0, 1.0),
-    ):
-        if not low <= value < high:
-            yield f"dataset.{name}={value} is not in [{low:g}, {high:g})"
-    for name, number, least in (
+    )
+    yield from below(
         ("max_aspect", dataset.max_aspect, 1.0),
         ("max_upscale", dataset.max_upscale, 1.0),
         ("min_side", dataset.min_side, 1),
@@ -237,11 +206,8 @@ def _out_of_range(dataset: PictureDataset) -> Iterator[str]:
         ("keep_first", dataset.keep_first, 0),
         ("caption_variants", dataset.caption_variants, 2),
         *((f"repeats[{pattern}]", count, 1) for pattern, count in (dataset.repeats or {}).items()),
-    ):
-        if not number >= least:
-            yield f"dataset.{name}={number} is below {least:g}"
-    if not (math.isfinite(dataset.regularization.weight) and dataset.regularization.weight > 0):
-        yield f"dataset.regularization.weight={dataset.regularization.weight} is not above 0"
+    )
+    yield from dataset.regularization.problems()
     for name, choice, choices in (
         ("trigger_policy", dataset.trigger_policy, TRIGGER_POLICIES),
         ("masked_loss", dataset.masked_loss, MASKED_LOSSES),
@@ -262,7 +228,4 @@ def _without_effect(dataset: PictureDataset) -> Iterator[str]:
         yield "dataset.caption_variants and .keep_first have no effect without dataset.shuffle_tags=true"
     if dataset.masked_loss == "none" and dataset.unmasked_weight:
         yield f"dataset.unmasked_weight={dataset.unmasked_weight} has no effect without dataset.masked_loss"
-    if dataset.regularization.root is None and dataset.regularization != Regularization():
-        yield "dataset.regularization.weight and .ratio have no effect without dataset.regularization.root"
-    elif dataset.regularization.root is not None and not dataset.regularization.ratio:
-        yield "dataset.regularization.ratio=0 shows no regularisation picture; set its root to null instead"
+    yield from dataset.regularization.without_effect(what="picture")

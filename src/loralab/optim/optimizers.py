@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -59,6 +61,12 @@ def effective_lr(optimizer: Optimizer) -> float:
     """Gives the rate of the next update: lr, times the distance estimate d where the optimizer keeps one (Prodigy)."""
     group = optimizer.param_groups[0]
     return float(group["lr"]) * float(group.get("d", 1.0))
+
+
+def gradient_norm(optimizer: Optimizer) -> Float[Tensor, " "]:
+    """Gives the norm of the whole gradient, on its device."""
+    weights = (weight for group in optimizer.param_groups for weight in group["params"])
+    return torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
 
 
 def scale_lr(optimizers: Sequence[Optimizer], schedules: Sequence[LRScheduler], factor: float) -> None:

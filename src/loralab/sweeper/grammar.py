@@ -59,7 +59,7 @@ def read_overrides(lines: Sequence[str]) -> Typed:
         for earlier in (searched, texts, fixed):
             earlier.pop(key, None)
         if override.is_sweep_override():
-            searched[key], texts[key] = _distribution(key, override), override.get_value_string()
+            searched[key], texts[key] = _distribution(override), override.get_value_string()
         else:
             fixed[key] = line
     return Typed(searched, texts, tuple(fixed.values()))
@@ -94,7 +94,7 @@ def _parsed(lines: Sequence[str]) -> list[Override]:
     return parsed
 
 
-def _distribution(key: str, override: Override) -> BaseDistribution:
+def _distribution(override: Override) -> BaseDistribution:
     value = override.value()
     try:
         if isinstance(value, IntervalSweep):

@@ -20,7 +20,7 @@ import lightning
 import torch
 from torch import Tensor
 
-from loralab.optim import effective_lr
+from loralab.optim import effective_lr, gradient_norm
 from loralab.training.readback import Readback
 
 
@@ -72,10 +72,7 @@ class StepLog(lightning.Callback):
     ) -> None:
         """Measures the norm of the whole gradient before it is clipped."""
         if self._is_logged(self._step + 1):
-            gradients = [
-                p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None
-            ]
-            self._gradient_norm = Readback(torch.nn.utils.get_total_norm(gradients))
+            self._gradient_norm = Readback(gradient_norm(optimizer))
 
     def on_train_batch_end(
         self,

@@ -1,16 +1,14 @@
-"""Tokens against diffusers' packing, and the sizes that divide."""
+"""Tokens against diffusers' packing, and how many there are."""
 
 import pytest
 import torch
 
-from loralab.errors import UserError
 from loralab.families.ltx_video.tokens import (
     Grid,
     grid_of,
     pack_audio,
     pack_video,
     reference_grid,
-    require_size,
     unpack_audio,
     unpack_video,
 )
@@ -46,24 +44,3 @@ def test_a_reference_of_half_the_sides_and_a_quarter_of_the_frames_has_its_own_g
     assert reference_grid(target, spatial_factor=2, temporal_factor=4) == grid_of(
         width=384, height=224, num_frames=25
     )
-
-
-def test_a_wrong_size_is_told_with_all_that_is_wrong_and_the_nearest_right_ones():
-    with pytest.raises(UserError) as caught:
-        require_size("dataset.buckets", width=770, height=20, num_frames=90)
-
-    assert str(caught.value).splitlines() == [
-        "dataset.buckets=770x20x90 is no size for LTX-Video:",
-        "  - width 770 is not a multiple of 32; 768 or 800",
-        "  - height 20 is not a multiple of 32; 32",
-        "  - 90 frames are not a multiple of 8 and one more; 89 or 97",
-    ]
-
-
-def test_a_smaller_and_slower_reference_asks_for_more_of_its_target():
-    require_size("size", width=768, height=448, num_frames=97, spatial_factor=2, temporal_factor=4)
-
-    with pytest.raises(
-        UserError, match=r"width 736 .* 64 \(32, times 2 .*; 704 or 768\n.*89 frames .*; 65 or 97"
-    ):
-        require_size("size", width=736, height=448, num_frames=89, spatial_factor=2, temporal_factor=4)

@@ -12,7 +12,8 @@ from pathlib import Path
 from loralab.data.captions import CaptionRules
 from loralab.data.collect import Showing
 from loralab.data.control import TrackStyle, load_annotator
-from loralab.data.dataset import Regularization
+from loralab.data.mistakes import refuse
+from loralab.data.regularization import Regularization
 from loralab.data.split import split_validation
 from loralab.data.video.check import check_clips
 from loralab.data.video.clip import Clip
@@ -20,7 +21,7 @@ from loralab.data.video.encode import encode_clips
 from loralab.data.video.encoded import EncodedClips
 from loralab.data.video.encoders import ClipEncoders
 from loralab.data.video.entries import ClipSource
-from loralab.data.video.mistakes import misfits, problems, refuse, unheard, unmet
+from loralab.data.video.mistakes import misfits, problems, unheard, unmet
 from loralab.data.video.records import ClipCollection, ClipRecord
 from loralab.data.video.references import ReferenceRules
 from loralab.data.video.report import Report

@@ -116,11 +116,6 @@ class EncodedClips:
         firsts = {record.buckets[0]: self.places.of(record).shape for record in self.collection.train}
         return list(dict.fromkeys(firsts[shape] for shape in self.collection.shapes))
 
-    def audio_lengths(self) -> list[int]:
-        """Gives how many audio latents training batches have, each number once; none where no sound was read."""
-        lengths = {self.places.of(record).num_sounds for record in self.collection.train}
-        return sorted(lengths - {0})
-
     def prompt_embeds(self, prompt: str) -> PromptEmbeds:
         """Gives the embeddings of a prompt of the set, an extra prompt or the empty prompt."""
         video, audio = self._read(self.places.prompts[prompt]).split(list(self.prompt_widths), dim=-1)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, cat
 from torch.nn.functional import avg_pool2d, pad
 
-from loralab.data.video.sizes import FRAMES_PER_LATENT, PIXELS_PER_LATENT
+from loralab.data.video.sizes import FRAMES_PER_LATENT, PIXELS_PER_LATENT, held_frames
 from loralab.errors import UserError
 
 MEL_PER_LATENT = 4
@@ -26,7 +26,7 @@ def pool_video_mask(mask: Float[Tensor, " frames height width"]) -> Float[Tensor
         mask: in [0, 1], of 8k + 1 frames with sides in multiples of 32.
     """
     frames = len(mask)
-    if frames % FRAMES_PER_LATENT != 1:
+    if frames != held_frames(frames):
         raise UserError(f"a mask of {frames} frames cannot be pooled: 8k + 1 are needed, such as 89")
     spatial = avg_pool2d(mask[:, None], PIXELS_PER_LATENT)[:, 0]
     later = spatial[1:].reshape(-1, FRAMES_PER_LATENT, *spatial.shape[1:]).mean(dim=1)

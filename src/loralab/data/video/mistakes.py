@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from loralab.data.captions import PLACEHOLDER, TRIGGER_POLICIES
 from loralab.data.control import TrackStyle
-from loralab.data.dataset import Regularization
+from loralab.data.mistakes import below, outside, unmet_trigger
 from loralab.data.video.clip import Clip
 from loralab.data.video.rules import ClipRules
-from loralab.errors import UserError, joined
 
 if TYPE_CHECKING:
     from loralab.data.video.dataset import VideoDataset
 
 
-def refuse(found: Iterator[str]) -> None:
-    """Raises one error that lists all problems, if there are any."""
-    if listed := list(found):
-        raise UserError(f"The data set cannot be used:\n{joined(listed)}")
-
-
 def problems(dataset: VideoDataset) -> Iterator[str]:
     """Yields what is wrong with the values, without opening a file."""
-    for name, value, low, high in (
+    yield from outside(
         ("caption_dropout", dataset.caption_dropout, 0.0, 1.0),
         ("validation_fraction", dataset.validation_fraction, 0.0, 1.0),
         ("regularization.ratio", dataset.regularization.ratio, 0.0, 1.0),
-    ):
-        if not low <= value < high:
-            yield f"dataset.{name}={value} is not in [{low:g}, {high:g})"
-    for name, number, least in (
+    )
+    yield from below(
         ("num_workers", dataset.num_workers, 0),
         ("ram_cache_gib", dataset.ram_cache_gib, 0),
         *((f"repeats[{pattern}]", count, 1) for pattern, count in (dataset.repeats or {}).items()),
-    ):
-        if not number >= least:
-            yield f"dataset.{name}={number} is below {least:g}"
-    if not (math.isfinite(dataset.regularization.weight) and dataset.regularization.weight > 0):
-        yield f"dataset.regularization.weight={dataset.regularization.weight} is not above 0"
+    )
+    yield from dataset.regularization.problems()
     if dataset.trigger_policy not in TRIGGER_POLICIES:
         yield f"dataset.trigger_policy={dataset.trigger_policy} is not one of {', '.join(TRIGGER_POLICIES)}"
     if dataset.trigger is not None and not dataset.trigger.strip():
@@ -54,10 +41,7 @@ def _without_effect(dataset: VideoDataset) -> Iterator[str]:
         yield "dataset.validation_fraction has no effect beside dataset.validation_root; set one of them"
     if dataset.trigger is None and dataset.trigger_policy != "prepend":
         yield f"dataset.trigger_policy={dataset.trigger_policy} has no effect without dataset.trigger"
-    if dataset.regularization.root is None and dataset.regularization != Regularization():
-        yield "dataset.regularization.weight and .ratio have no effect without dataset.regularization.root"
-    elif dataset.regularization.root is not None and not dataset.regularization.ratio:
-        yield "dataset.regularization.ratio=0 shows no regularisation clip; set its root to null instead"
+    yield from dataset.regularization.without_effect(what="clip")
 
 
 def unheard(dataset: VideoDataset, rules: ClipRules, *, has_audio: bool) -> Iterator[str]:
@@ -98,12 +82,7 @@ def unmet(dataset: VideoDataset, clips: Sequence[Clip]) -> Iterator[str]:
         yield f"dataset.track_canvas={dataset.track_canvas} has no effect: no clip has tracks"
     if dataset.trigger is None and any(PLACEHOLDER in caption for caption in captions):
         yield f"captions say {PLACEHOLDER}, but no trigger word stands for it: set dataset.trigger"
-    if dataset.trigger_policy == "replace" and not any(PLACEHOLDER in caption for caption in captions):
-        yield f"dataset.trigger_policy=replace has no effect: no caption says {PLACEHOLDER}"
-    if dataset.trigger_policy == "written" and not any(
-        str(dataset.trigger) in caption for caption in captions
-    ):
-        yield f"dataset.trigger={dataset.trigger} is in no caption; dataset.trigger_policy=written says it is"
+    yield from unmet_trigger(dataset.trigger, dataset.trigger_policy, captions)
     for pattern in dataset.repeats or {}:
         if not any(fnmatchcase(name, pattern) for name in names):
             yield f"dataset.repeats: no clip's name matches {pattern!r}, for example {names[0]!r}"

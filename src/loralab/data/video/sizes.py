@@ -63,6 +63,11 @@ def bucket_problems(text: str | Sequence[str], *, key: str, multiple: int) -> It
     yield from (f"{key} lists {part} twice" for part in dict.fromkeys(parts) if parts.count(part) > 1)
 
 
+def held_frames(frames: int, *, span: int = FRAMES_PER_LATENT) -> int:
+    """Gives how many of these frames latents hold: the largest span k + 1 that is not above them."""
+    return (frames - 1) // span * span + 1
+
+
 def choose_bucket(
     buckets: Sequence[VideoBucket], *, frames: int, height: int, width: int
 ) -> VideoBucket | None:
@@ -115,6 +120,6 @@ def _faults(part: str, multiple: int) -> Iterator[str]:
         if side == 0 or side % multiple:
             why = "" if multiple == PIXELS_PER_LATENT else " (references are smaller)"
             yield f"its {name} {side} is no multiple of {multiple}{why}; take {nearest(side, step=multiple, rest=0)}"
-    if bucket.frames % FRAMES_PER_LATENT != 1:
+    if bucket.frames != held_frames(bucket.frames):
         right = nearest(bucket.frames, step=FRAMES_PER_LATENT, rest=1)
         yield f"its {bucket.frames} frames are not 8k + 1; take {right}"

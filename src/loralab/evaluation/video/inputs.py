@@ -23,7 +23,7 @@ from loralab.data.video.entries import is_picture
 from loralab.data.video.footage import Footage, inspected
 from loralab.data.video.masks import kept_frames
 from loralab.data.video.policies import FpsPolicy, select
-from loralab.data.video.sizes import FRAMES_PER_LATENT, SAMPLE_RATE, fit_frame
+from loralab.data.video.sizes import SAMPLE_RATE, fit_frame, held_frames
 from loralab.errors import UserError
 from loralab.evaluation.video.size import ClipSize
 
@@ -72,8 +72,7 @@ def compressed(pixels: UInt8[np.ndarray, " y x 3"], *, crf: int) -> UInt8[np.nda
 
 def available_frames(path: Path, *, fps: float) -> int:
     """Counts the frames that a video has at a rate, down to 8k + 1."""
-    count = FpsPolicy(Fraction(fps)).available(inspected(path)[1])
-    return (count - 1) // FRAMES_PER_LATENT * FRAMES_PER_LATENT + 1
+    return held_frames(FpsPolicy(Fraction(fps)).available(inspected(path)[1]))
 
 
 def frames_of(path: Path, size: ClipSize, *, key: str) -> UInt8[Tensor, " frames height width 3"]:
@@ -97,7 +96,7 @@ def last_frames(path: Path, size: ClipSize, *, count: int) -> UInt8[Tensor, " {c
     Raises:
         UserError: if it has fewer, or the clip has none beside them, or they are not 8k + 1.
     """
-    if count % FRAMES_PER_LATENT != 1 or count >= size.num_frames:
+    if count != held_frames(count) or count >= size.num_frames:
         raise UserError(
             f"extend_frames={count} must be 8k + 1 (1, 9, 17, ...) and fewer than the clip's {size.num_frames}"
         )

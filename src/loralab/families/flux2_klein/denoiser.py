@@ -7,7 +7,6 @@ given fp32 tokens and runs under autocast.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
@@ -19,19 +18,19 @@ from torch import Tensor, nn
 
 from loralab.adapter.belonging import Base
 from loralab.adapter.metadata import metadata_of
-from loralab.denoiser import Component, Denoiser, ModelIdentity, Sampling
+from loralab.denoiser import Denoiser, ModelIdentity, Sampling
 from loralab.errors import UserError
 from loralab.families.flux2_klein import components as klein
 from loralab.families.flux2_klein.belonging import kind_of, recognised
 from loralab.families.shared.checkpoint import Checkpoint
 from loralab.families.shared.components import Components
+from loralab.families.shared.loaded import Loaded
 from loralab.families.shared.schedule import pipeline_sigmas
 from loralab.families.shared.targets import pattern_for
-from loralab.memory import Placement
 from loralab.memory.plan import Blueprint
 
 
-class Flux2Klein(Denoiser):
+class Flux2Klein(Loaded, Denoiser):
     """A FLUX.2 Klein checkpoint; all sizes come from its component configs."""
 
     family = "flux2_klein"
@@ -117,20 +116,6 @@ class Flux2Klein(Denoiser):
             prompt_tokens=self.max_prompt_length,
             longest_prompt=self.max_prompt_length,
         )
-
-    def place(self, placement: Placement) -> None:
-        """Sets device, precision and how the transformer's blocks run."""
-        self._components.place(placement)
-
-    def release(self, component: Component) -> None:
-        """Frees a component."""
-        self._components.release(component)
-
-    def with_transformer(self, transformer: nn.Module) -> Flux2Klein:
-        """Gives this checkpoint with another network in the transformer's place (wrapped, quantised, oracle)."""
-        other = copy.copy(self)
-        other._components = self._components.holding("transformer", transformer)
-        return other
 
     def prompt_fingerprint(self) -> str:
         """Digests encoder, tokenizer, template, layers, length and precision."""

@@ -6,7 +6,6 @@ streams that attend to each other (`network`).
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,6 @@ from loralab.denoiser import (
     ClipDenoiser,
     ClipSampling,
     ClipVelocities,
-    Component,
     ForeignNames,
     ModelIdentity,
     SampleSize,
@@ -45,12 +43,12 @@ from loralab.families.ltx_video.tokens import grid_of, reference_grid
 from loralab.families.ltx_video.version import adapter_base
 from loralab.families.shared.checkpoint import Checkpoint
 from loralab.families.shared.components import Components
+from loralab.families.shared.loaded import Loaded
 from loralab.families.shared.targets import pattern_for
-from loralab.memory import Placement
 from loralab.memory.plan import Blueprint, Tokens
 
 
-class LtxVideo(ClipDenoiser):
+class LtxVideo(Loaded, ClipDenoiser):
     """An LTX-Video 2.3 checkpoint; all sizes come from its component configs."""
 
     family = "ltx_video"
@@ -91,7 +89,7 @@ class LtxVideo(ClipDenoiser):
         return self._checkpoint
 
     @functools.cached_property
-    def _components(self) -> Components:
+    def _components(self) -> Components:  # type: ignore[override]  # a cached property can be set
         return Components(self.checkpoint, ltx.LOADERS)
 
     @functools.cached_property
@@ -135,20 +133,6 @@ class LtxVideo(ClipDenoiser):
     def num_tokens(self, latents_shape: Sequence[int]) -> int:
         """Counts latent positions of video of shape (..., f, h, w): each is a token."""
         return math.prod(latents_shape[-3:])
-
-    def place(self, placement: Placement) -> None:
-        """Sets device, precision and how the transformer's blocks run."""
-        self._components.place(placement)
-
-    def release(self, component: Component) -> None:
-        """Frees a component."""
-        self._components.release(component)
-
-    def with_transformer(self, transformer: nn.Module) -> LtxVideo:
-        """Gives this checkpoint with another network in the transformer's place (wrapped, quantised, oracle)."""
-        other = copy.copy(self)
-        other._components = self._components.holding("transformer", transformer)
-        return other
 
     def prompt_fingerprint(self) -> str:
         """Digests Gemma, connectors, tokenizer, length and precision."""

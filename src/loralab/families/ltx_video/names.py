@@ -40,9 +40,3 @@ def vendor_name(name: str) -> str:
     """Gives the vendor's name of a layer, or of one of its tensors, by ours."""
     first, dot, rest = name.partition(".")
     return VENDOR.get(first, first) + dot + rest
-
-
-def our_name(name: str) -> str:
-    """Gives our name of a layer, or of one of its tensors, by the vendor's."""
-    first, dot, rest = name.partition(".")
-    return {vendor: ours for ours, vendor in VENDOR.items()}.get(first, first) + dot + rest

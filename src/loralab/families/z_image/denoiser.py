@@ -8,7 +8,6 @@ Each sequence is padded to a multiple of 32 inside the network with learned toke
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -19,15 +18,15 @@ from torch import Tensor, nn
 
 from loralab.adapter.belonging import Base
 from loralab.adapter.metadata import metadata_of
-from loralab.denoiser import Component, Denoiser, ModelIdentity, Sampling
+from loralab.denoiser import Denoiser, ModelIdentity, Sampling
 from loralab.errors import UserError
 from loralab.families.shared.checkpoint import Checkpoint
 from loralab.families.shared.components import Components
+from loralab.families.shared.loaded import Loaded
 from loralab.families.shared.schedule import pipeline_sigmas
 from loralab.families.shared.targets import pattern_for
 from loralab.families.z_image import components as zimage
 from loralab.families.z_image.belonging import KINDS, recognised
-from loralab.memory import Placement
 from loralab.memory.plan import Blueprint
 
 MISTAKEN_STEPS = 9
@@ -36,7 +35,7 @@ PATCH = 2
 """Side of the square of latent positions that makes one token; the only size that the vendor's checkpoints have."""
 
 
-class ZImage(Denoiser):
+class ZImage(Loaded, Denoiser):
     """A Z-Image checkpoint; all sizes come from its component configs."""
 
     family = "z_image"
@@ -112,20 +111,6 @@ class ZImage(Denoiser):
             prompt_tokens=min(zimage.USUAL_PROMPT, self.max_prompt_length),
             longest_prompt=self.max_prompt_length,
         )
-
-    def place(self, placement: Placement) -> None:
-        """Sets device, precision and how the transformer's blocks run."""
-        self._components.place(placement)
-
-    def release(self, component: Component) -> None:
-        """Frees a component."""
-        self._components.release(component)
-
-    def with_transformer(self, transformer: nn.Module) -> ZImage:
-        """Gives this checkpoint with another network in the transformer's place (wrapped, quantised, oracle)."""
-        other = copy.copy(self)
-        other._components = self._components.holding("transformer", transformer)
-        return other
 
     def prompt_fingerprint(self) -> str:
         """Digests encoder, tokenizer, template, layer, length and precision."""

@@ -22,7 +22,6 @@ from loralab.study.ablation import Ablation, Claim, Expected
 
 SUPPORTED, NOT_SUPPORTED = "supported", "not supported"
 NOT_DECIDABLE, NOT_MEASURED = "not decidable at this scale", "not measured"
-VERDICTS = (SUPPORTED, NOT_SUPPORTED, NOT_DECIDABLE, NOT_MEASURED)
 
 
 def judged(ablation: Ablation, summaries: Sequence[Summary]) -> ClaimRecord:

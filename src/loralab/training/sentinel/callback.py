@@ -24,7 +24,7 @@ from loralab.adapter import adapter_parameters
 from loralab.adapter.spectral import UpdateProbe
 from loralab.files import atomic_write
 from loralab.loggers.jsonl import read_metrics
-from loralab.optim import scale_lr
+from loralab.optim import gradient_norm, scale_lr
 from loralab.training.folder import RunFolder
 from loralab.training.readback import Readback
 from loralab.training.sentinel.probe import VelocityProbe
@@ -99,10 +99,7 @@ class Sentinel(lightning.Callback):
     ) -> None:
         """Measures the norm of the whole gradient before it is clipped."""
         with self._timed("steps"):
-            gradients = [
-                p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None
-            ]
-            self._gradient_norm = torch.nn.utils.get_total_norm(gradients)
+            self._gradient_norm = gradient_norm(optimizer)
 
     def on_train_batch_end(
         self,

@@ -23,6 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from loralab.data.video.sizes import held_frames
 from loralab.errors import UserError
 from loralab.families.shared.checkpoint import Checkpoint
 from loralab.families.shared.digest import component_digest, digest_of
@@ -47,11 +48,12 @@ def latents_shape(
         UserError: if the clip has sides or a number of frames that the VAE cannot hold.
     """
     side, span = config["spatial_compression_ratio"], config["temporal_compression_ratio"]
-    if height % side or width % side or frames % span != 1:
+    held = held_frames(frames, span=span)
+    if height % side or width % side or frames != held:
         raise UserError(
             f"a clip of {width}x{height}x{frames} (width x height x frames) does not fit the video VAE: sides are"
             f" multiples of {side} and frames one more than a multiple of {span}."
-            f" {max(width // side, 1) * side}x{max(height // side, 1) * side}x{(frames - 1) // span * span + 1} does."
+            f" {max(width // side, 1) * side}x{max(height // side, 1) * side}x{held} does."
         )
     return config["latent_channels"], (frames - 1) // span + 1, height // side, width // side
 

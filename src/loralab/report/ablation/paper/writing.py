@@ -80,7 +80,7 @@ def _section(record: AblationRecord, claim: ClaimRecord) -> dict[str, Any]:
         "num_finished": finished,
         "others": [run for run in record.runs if run.status != FINISHED] if finished else [],
         "table": latex(_parts(record, claim, metric)) if claim.comparisons else "",
-        "further": [latex(table) for table in _further(record, claim)],
+        "further": [latex(table) for table in _further(record)],
         "figures": list(_stems(record, metric)) if claim.comparisons else [],
         "appendix": appendix_latex(record),
     }
@@ -129,7 +129,7 @@ def _part_row(each: Comparison) -> tuple[str, ...]:
     )
 
 
-def _further(record: AblationRecord, claim: ClaimRecord) -> list[Table]:
+def _further(record: AblationRecord) -> list[Table]:
     """Gives the means of all metrics, a row for each cell, where anything has finished."""
     found = {(each.cell, each.metric): each for each in record.summaries if each.purpose == "planned"}
     rows = []
