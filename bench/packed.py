@@ -17,10 +17,8 @@ in time.
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -32,17 +30,16 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.memory_speed import RANKS, Reference, case  # noqa: E402  found through the line above
 from bench.packed_tables import tables  # noqa: E402
-from bench.packed_wave import run_wave  # noqa: E402
+from bench.packed_wave import card, keep, run_wave, waves  # noqa: E402
 from bench.shapes import Case, to_json  # noqa: E402
-from bench.step import WAIT_S  # noqa: E402
-
-from loralab.files import atomic_write  # noqa: E402
+from bench.timing import WAIT_S  # noqa: E402
 
 WAVE_GIB = 72.0
 """How much the processes of a wave may hold together, by a rough guess: the card has 80."""
 STAGES = ((4, 8), (16, 0))
 """Widths in the order of their weight: the goal is stated for the first, beside the reference; the rest comes last."""
 SHOWN = ("ms", "peak_gib", "ready_s", "num_graphs", "passes", "failed")
+KEY = ("device", "width", *Case.__dataclass_fields__)
 Row = dict[str, Any]
 
 
@@ -86,18 +83,23 @@ def _measure_all(arguments: argparse.Namespace, *, end: float) -> None:
         for one in _cases(model, resolution, widths=arguments.widths, kinds=arguments.kinds)
     ]
     rows: list[Row] = []
-    waves = _waves(_in_order(cases, arguments.models), most=arguments.side_by_side)
-    for number, wave in enumerate(waves, 1):
+    found = waves(
+        _in_order(cases, arguments.models),
+        most=arguments.side_by_side,
+        guess_gib=_guess_gib,
+        limit_gib=WAVE_GIB,
+    )
+    for number, wave in enumerate(found, 1):
         if time.monotonic() > end:
-            print(f"out of time: {len(waves) - number + 1} of {len(waves)} waves were not begun", flush=True)
+            print(f"out of time: {len(found) - number + 1} of {len(found)} waves were not begun", flush=True)
             break
         began = time.monotonic()
         for row in run_wave(wave, list(_programs(wave)), limit_s=arguments.limit_s, end=end):
-            rows.append({"device": _card(), **row})
+            rows.append({"device": card(), **row})
             _show(rows[-1])
             if arguments.out:
-                _keep(rows, arguments.out)
-        print(f"wave {number} of {len(waves)} took {time.monotonic() - began:.0f} s", flush=True)
+                keep(rows, arguments.out, fields=KEY)
+        print(f"wave {number} of {len(found)} took {time.monotonic() - began:.0f} s", flush=True)
     print(tables(rows))
 
 
@@ -122,17 +124,6 @@ def _in_order(cases: Sequence[Row], models: Sequence[str]) -> list[Row]:
     return sorted(cases, key=rank)
 
 
-def _waves(cases: Sequence[Row], *, most: int) -> list[list[Row]]:
-    """Puts cases that fit on the card together into waves."""
-    waves: list[list[Row]] = [[]]
-    for one in cases:
-        is_full = len(waves[-1]) == most or sum(map(_guess_gib, (*waves[-1], one))) > WAVE_GIB
-        if waves[-1] and is_full:
-            waves.append([])
-        waves[-1].append(one)
-    return waves
-
-
 def _guess_gib(one: Row) -> float:
     """Guesses high what a case holds: the base, a GiB and its activations for each trial."""
     own: Case = one["case"]
@@ -150,32 +141,9 @@ def _programs(wave: Sequence[Row]) -> Iterator[list[str]]:
             yield [str(ROOT / "bench" / "step.py"), own]
 
 
-@functools.cache
-def _card() -> str | None:
-    """Names the card as torch does, without a context of our own on it."""
-    try:
-        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        return (
-            subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()[0].strip()
-        )
-    except (OSError, subprocess.CalledProcessError, IndexError):
-        return None
-
-
 def _show(row: Row) -> None:
     shown = {key: row[key] for key in SHOWN if key in row}
     print(row["model"], row["label"], row["resolution"], row["width"], json.dumps(shown), flush=True)
-
-
-def _keep(rows: Sequence[Row], path: Path) -> None:
-    """Writes rows into the file, in place of older ones of the same cases; a failure replaces no measurement."""
-    known: dict[tuple[Any, ...], Row] = {}
-    before: list[Row] = json.loads(path.read_text()) if path.is_file() else []
-    for row in (*before, *rows):
-        key = tuple(row.get(name) for name in ("device", "width", *Case.__dataclass_fields__))
-        if "failed" not in row or "failed" in known.get(key, row):
-            known[key] = row
-    atomic_write(path, json.dumps([*known.values()], indent=1) + "\n")
 
 
 if __name__ == "__main__":

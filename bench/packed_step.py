@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.shapes import Case, latents_shape, prompt_embeds  # noqa: E402  found through the line above
-from bench.step import GIB, TIMED_STEPS, WARM_STEPS, _alone, _arrive, _move, last_lines, placed  # noqa: E402
+from bench.step import _move, placed  # noqa: E402
+from bench.timing import GIB, TIMED_STEPS, WARM_STEPS, Alone, arrive, elapsed_ms, last_lines  # noqa: E402
 
 Row = dict[str, Any]
 
@@ -40,7 +41,7 @@ def measure(own: Case, *, width: int, wave: list[str]) -> None:
         row |= timed(own, device, width=width, wave=wave)
     except BaseException as error:  # whatever it is, the others of the wave wait for this one to arrive
         row["failed"] = last_lines(error)
-        _arrive(wave)
+        arrive(wave)
     print("ROW " + json.dumps(row), flush=True)
 
 
@@ -146,7 +147,7 @@ class _Clock:
         self.row: Row = {}
         self.failure: BaseException | None = None
         self.is_over = False
-        self._device, self._alone, self._began = device, _alone(wave), time.perf_counter()
+        self._device, self._alone, self._began = device, Alone(wave), time.perf_counter()
         self._marks: list[Any] = []
         self._num_whole = 0
 
@@ -177,7 +178,7 @@ class _Clock:
         self.is_over = True
         if num_whole != TIMED_STEPS:
             raise RuntimeError(f"only {num_whole} of {TIMED_STEPS} timed passes had all trials")
-        times = sorted(_elapsed_ms(one, other) for one, other in itertools.pairwise(self._marks))
+        times = sorted(elapsed_ms(one, other) for one, other in itertools.pairwise(self._marks))
         self.row |= {"ms": times[len(times) // 2], "ms_min": times[0], "ms_max": times[-1]}
         if self._device.type == "cuda":
             self.row["peak_gib"] = torch.cuda.max_memory_allocated() / GIB
@@ -194,10 +195,6 @@ class _Clock:
     def _synchronize(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize()
-
-
-def _elapsed_ms(one: Any, other: Any) -> float:
-    return 1000 * (other - one) if isinstance(one, float) else float(one.elapsed_time(other))
 
 
 def _closed_after(threads: Sequence[threading.Thread], meeting: Any) -> None:

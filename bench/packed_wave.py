@@ -1,4 +1,4 @@
-"""Cases of `bench/packed.py` side by side: each a process, made ready together, timed one after another.
+"""Cases of a bench side by side: each a process, made ready together, timed one after another.
 
 None holds the others up: one that dies, or is not ready in time, counts as arrived and gets a row that says so.
 """
@@ -6,6 +6,7 @@ None holds the others up: one that dies, or is not ready in time, counts as arri
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -13,11 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "src")]
+
+from loralab.files import atomic_write  # noqa: E402  found through the line above
+
 MEASURING_S = 120.0
 """How long a wave that is ready may take to be timed."""
 LAST_CHARACTERS = 1200
@@ -25,6 +30,7 @@ OUT_OF_TIME = "not measured: out of time"
 THREADS = ("OMP_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS")
 """By default each process has as many as there are cores; those of a wave share them."""
 Row = dict[str, Any]
+CaseT = TypeVar("CaseT")
 
 
 class _Child:
@@ -32,6 +38,7 @@ class _Child:
 
     def __init__(self, one: Row, *, place: int, folder: Path, program: Sequence[str], num_cores: int) -> None:
         self.one, self._console, self._ready = one, folder / f"{place}.log", folder / "ready"
+        self._read = 0
         env = {**os.environ, **dict.fromkeys(THREADS, str(num_cores))}
         with self._console.open("wb") as console:
             self.process = subprocess.Popen(
@@ -45,6 +52,15 @@ class _Child:
     @property
     def is_ready(self) -> bool:
         return (self._ready / str(self.process.pid)).exists()
+
+    def news(self) -> Iterator[str]:
+        """Yields the progress (`timing.say`) that it has reported since the last call."""
+        with self._console.open(errors="replace") as console:
+            console.seek(self._read)
+            said = console.read()
+        whole = said[: said.rfind("\n") + 1]
+        self._read += len(whole.encode())
+        yield from (line for line in whole.splitlines() if line.startswith("["))
 
     def arrive(self) -> None:
         """Lets nobody wait for it."""
@@ -68,6 +84,42 @@ class _Child:
         elif failure != OUT_OF_TIME:
             failure = f"{last}\n{failure}"
         return {**vars(own), "label": own.label, "width": self.one["width"], "failed": failure.strip()}
+
+
+def waves(
+    cases: Sequence[CaseT], *, most: int, guess_gib: Callable[[CaseT], float], limit_gib: float
+) -> list[list[CaseT]]:
+    """Puts cases into waves, in their order: at most so many, and no more than are guessed to fit on the card."""
+    found: list[list[CaseT]] = [[]]
+    for one in cases:
+        is_full = len(found[-1]) == most or sum(map(guess_gib, (*found[-1], one))) > limit_gib
+        if found[-1] and is_full:
+            found.append([])
+        found[-1].append(one)
+    return found
+
+
+def keep(rows: Sequence[Row], path: Path, *, fields: Sequence[str]) -> None:
+    """Writes rows into a file, in place of older ones of the same fields; a failure replaces no measurement."""
+    known: dict[tuple[Any, ...], Row] = {}
+    before: list[Row] = json.loads(path.read_text()) if path.is_file() else []
+    for row in (*before, *rows):
+        key = tuple(row.get(name) for name in fields)
+        if "failed" not in row or "failed" in known.get(key, row):
+            known[key] = row
+    atomic_write(path, json.dumps([*known.values()], indent=1) + "\n")
+
+
+@functools.cache
+def card() -> str | None:
+    """Names the card as torch does, without a context of our own on it."""
+    try:
+        asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        return (
+            subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()[0].strip()
+        )
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        return None
 
 
 def run_wave(
@@ -96,6 +148,8 @@ def run_wave(
             if ready_at is None and all(child.is_ready for child in running):
                 ready_at = now
             for child in list(running):
+                for line in child.news():
+                    print(f"{child.one.get('name', child.one['case'].label)}: {line}", flush=True)
                 failure = None
                 if child.process.poll() is None:
                     failure = _overdue(

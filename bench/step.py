@@ -7,17 +7,11 @@ under autocast, gradient checkpointing, AdamW.
 
 from __future__ import annotations
 
-import fcntl
 import functools
-import itertools
 import json
 import logging
-import os
 import re
 import sys
-import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +20,8 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-from bench.idle import gpu_busy_ms  # noqa: E402  found through the line above
 from bench.shapes import KLEIN, Case, build, denoiser, latents_shape, prompt_embeds, random_tensors  # noqa: E402
-
-WARM_STEPS, TIMED_STEPS, PROFILED_STEPS = 3, 8, 2
-GIB = 2**30
-LAST_LINES = 12
-WAIT_S = 150.0
-"""How long a case that is ready waits for the others of its wave."""
-Step = Callable[[], torch.Tensor]
+from bench.timing import GIB, Made, arrive, last_lines, measured  # noqa: E402  found through the line above
 
 
 def main() -> None:
@@ -48,46 +35,15 @@ def main() -> None:
     row: dict[str, Any] = {**vars(case), "tokens": case.tokens, "targets": "attention", "label": case.label}
     row["device"] = torch.cuda.get_device_name(device)
     try:
-        row |= measured(case, device, wave=sys.argv[2:])
+        make = functools.partial(reference if case.variant == "reference" else ours, case, device)
+        row |= measured(make, device, wave=sys.argv[2:], beside=case.cap_gib is None)
     except Exception as error:
         row["failed"] = last_lines(error)
-        _arrive(sys.argv[2:])
+        arrive(sys.argv[2:])
     print("ROW " + json.dumps(row), flush=True)
 
 
-def measured(case: Case, device: torch.device, *, wave: list[str]) -> dict[str, Any]:
-    """Gives times, memory and what was compiled."""
-    started = time.perf_counter()
-    step, graphs = (reference if case.variant == "reference" else ours)(case, device)
-    row: dict[str, Any] = {"loaded_gib": torch.cuda.memory_allocated() / GIB}
-    row["loading_peak_gib"] = torch.cuda.max_memory_allocated() / GIB
-    torch.cuda.reset_peak_memory_stats()
-    for _ in range(WARM_STEPS):
-        loss = step()
-    torch.cuda.synchronize()
-    row["ready_s"] = time.perf_counter() - started
-    with _alone(wave):
-        step()
-        events = [torch.cuda.Event(enable_timing=True) for _ in range(TIMED_STEPS + 1)]
-        events[0].record()
-        for event in events[1:]:
-            loss = step()
-            event.record()
-        events[-1].synchronize()
-        times = sorted(a.elapsed_time(b) for a, b in itertools.pairwise(events))
-        row |= {"ms": times[len(times) // 2], "ms_min": times[0], "ms_max": times[-1]}
-        row |= {"peak_gib": torch.cuda.max_memory_allocated() / GIB, "loss": float(loss)}
-        row["reserved_gib"] = torch.cuda.max_memory_reserved() / GIB
-        if case.cap_gib is None:
-            row["bf16_tflops"] = _matmul_tflops(device)
-            row["busy_ms"] = _busy_ms(step)
-            row["idle_share"] = max(0.0, 1 - row["busy_ms"] / row["ms"])
-    return {
-        key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()
-    } | graphs()
-
-
-def ours(case: Case, device: torch.device) -> tuple[Step, Callable[[], dict[str, Any]]]:
+def ours(case: Case, device: torch.device) -> Made:
     """Gives the step of loralab's own objective."""
     from loralab.adapter import LoraSpec, inject
     from loralab.data.batch import Batch
@@ -158,7 +114,7 @@ def placed(case: Case, device: torch.device) -> Any:
     return base.with_transformer(network)
 
 
-def reference(case: Case, device: torch.device) -> tuple[Step, Callable[[], dict[str, Any]]]:
+def reference(case: Case, device: torch.device) -> Made:
     """Gives the step of diffusers' training scripts, in their own terms."""
     from diffusers.training_utils import cast_training_params
     from peft import LoraConfig
@@ -223,66 +179,6 @@ def _move(network: torch.nn.Module) -> None:
         for name, parameter in network.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(0, 0.01)
-
-
-def _matmul_tflops(device: torch.device) -> float:
-    """The rate of a bf16 product of 8192^3 in this very run."""
-    x = torch.randn(8192, 8192, device=device, dtype=torch.bfloat16)
-    events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
-    for count in (3, 10):
-        events[0].record()
-        for _ in range(count):
-            x @ x
-        events[1].record()
-    events[1].synchronize()
-    return 10 * 2 * 8192**3 / events[0].elapsed_time(events[1]) / 1e9
-
-
-def _busy_ms(step: Step) -> float:
-    """Milliseconds of a step in which something ran on the device; the profiler slows the host, not the kernels."""
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
-        for _ in range(PROFILED_STEPS):
-            step()
-        torch.cuda.synchronize()
-    return gpu_busy_ms(profiler) / PROFILED_STEPS
-
-
-def last_lines(error: BaseException) -> str:
-    """Gives the end of an error's traceback: what went wrong, and where."""
-    lines = "".join(traceback.format_exception(error)).splitlines()
-    return "\n".join(lines[-LAST_LINES:])[-LAST_LINES * 100 :]
-
-
-def _arrive(wave: list[str]) -> None:
-    if wave:
-        Path(wave[0]).mkdir(parents=True, exist_ok=True)
-        (Path(wave[0]) / str(os.getpid())).touch()
-
-
-class _alone:  # noqa: N801  it reads as `with alone`
-    """Waits until all of the wave are ready, then holds the card alone."""
-
-    def __init__(self, wave: list[str]) -> None:
-        self._wave = wave
-        self._lock: Any = None
-
-    def __enter__(self) -> None:
-        if not self._wave:
-            return
-        _arrive(self._wave)
-        started = time.monotonic()
-        while len(list(Path(self._wave[0]).iterdir())) < int(self._wave[1]):
-            if time.monotonic() - started > WAIT_S:
-                break
-            time.sleep(0.1)
-        self._lock = open(f"{self._wave[0]}.lock", "w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-
-    def __exit__(self, *error: object) -> None:
-        if self._lock is not None:
-            self._lock.close()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 import json
 from pathlib import Path
 
-from bench.packed import _cases, _in_order, _keep, _waves
+from bench.packed import KEY, WAVE_GIB, _cases, _guess_gib, _in_order
 from bench.packed_tables import tables, trials_per_hour
-from bench.packed_wave import OUT_OF_TIME
+from bench.packed_wave import OUT_OF_TIME, keep, waves
 from bench.shapes import Case
 
 
@@ -46,13 +46,13 @@ def test_what_the_goal_is_stated_for_comes_first_and_a_wave_is_small() -> None:
         for one in _cases(model, resolution, widths=(1, 2, 4, 8, 16), kinds=("int8",))
     ]
 
-    waves = _waves(_in_order(cases, models), most=3)
+    found = waves(_in_order(cases, models), most=3, guess_gib=_guess_gib, limit_gib=WAVE_GIB)
 
-    assert [one["case"].model for wave in waves[:2] for one in wave] == [models[0]] * 3 + [models[1]] * 3
-    assert [one["width"] for wave in waves[:2] for one in wave] == [0, 4, 8, 0, 4, 8]
-    assert max(map(len, waves)) == 3
-    assert sum(map(len, waves)) == len(cases)
-    assert [one["case"].resolution for wave in waves for one in wave] == [512] * 14 + [1024] * 14
+    assert [one["case"].model for wave in found[:2] for one in wave] == [models[0]] * 3 + [models[1]] * 3
+    assert [one["width"] for wave in found[:2] for one in wave] == [0, 4, 8, 0, 4, 8]
+    assert max(map(len, found)) == 3
+    assert sum(map(len, found)) == len(cases)
+    assert [one["case"].resolution for wave in found for one in wave] == [512] * 14 + [1024] * 14
 
 
 def test_a_failure_replaces_no_measurement(tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_a_failure_replaces_no_measurement(tmp_path: Path) -> None:
     bad = {key: value for key, value in good.items() if key != "ms"} | {"failed": OUT_OF_TIME}
     file = tmp_path / "packed.json"
 
-    _keep([bad], file)
-    _keep([bad, {**bad, "width": 8}], file)
-    _keep([good], file)
-    _keep([bad], file)
+    keep([bad], file, fields=KEY)
+    keep([bad, {**bad, "width": 8}], file, fields=KEY)
+    keep([good], file, fields=KEY)
+    keep([bad], file, fields=KEY)
 
     assert json.loads(file.read_text()) == [good, {**bad, "width": 8}]

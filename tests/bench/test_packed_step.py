@@ -5,7 +5,7 @@ import bench.packed_step
 import pytest
 import torch
 from bench.shapes import KLEIN, PROMPT_TOKENS, Case
-from bench.step import TIMED_STEPS
+from bench.timing import TIMED_STEPS
 
 TINY = {"num_layers": 1, "num_single_layers": 1, "num_attention_heads": 1, "joint_attention_dim": 48}
 

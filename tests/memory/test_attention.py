@@ -52,6 +52,20 @@ def test_left_to_torch_attention_is_torchs_bit_for_bit() -> None:
     assert torch.equal(attend(*leaves), expected.transpose(1, 2))
 
 
+def test_of_a_single_key_the_answer_is_its_value_whichever_backend() -> None:
+    """As cuDNN refuses one key, and a modality that is absent is one token."""
+    query, key, value = (
+        torch.randn(SHAPE),
+        torch.randn(2, 1, 3, 16),
+        torch.randn(2, 1, 3, 16, requires_grad=True),
+    )
+
+    y = attend(query, key, value, backend="cudnn")  # which a CPU has not
+
+    torch.testing.assert_close(y, attend(query, key, value, mask=torch.ones(2, 1, 1, 1, dtype=torch.bool)))
+    assert torch.equal(torch.autograd.grad(y.sum(), value)[0], torch.full_like(value, SHAPE[1]))
+
+
 def answer_with_masks(transformer: torch.nn.Module) -> Tensor:
     """What a Z-Image transformer says to prompts of such different lengths that a mask is needed."""
     noisy = [torch.randn(16, 1, 8, 8) for _ in range(2)]

@@ -126,7 +126,12 @@ def attend(
     mask: Bool[Tensor, " b #h #n m"] | None = None,
     backend: str | None = None,
 ) -> Float[Tensor, " b n h d"]:
-    """Gives softmax(query key^T / sqrt(d)) value; `backend` is a name in BACKENDS, None leaves the choice to torch."""
+    """Gives softmax(query key^T / sqrt(d)) value; `backend` is a name in BACKENDS, None leaves the choice to torch.
+
+    Of a single key the answer is its value. cuDNN's implementation refuses such a key.
+    """
+    if mask is None and key.shape[1] == 1:
+        return value.expand(-1, query.shape[1], -1, -1)
     q, k, v = (operand.transpose(1, 2) for operand in (query, key, value))
     if backend is None:
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)

@@ -150,3 +150,21 @@ def test_a_request_without_anything_to_predict_is_refused():
         predict(ltx_transformer(num_layers=1), video=video(sigma=None))
     with pytest.raises(ValueError, match="clean everywhere"):
         video(sigma=None, conditioned=first_frame())
+
+
+@pytest.mark.parametrize("has_audio", [False, True])
+def test_every_block_is_differentiated_alike_so_that_one_compiled_graph_serves_all(has_audio: bool):
+    network, told = ltx_transformer(), []
+    for block in network.transformer_blocks:
+        block.scale_shift_table.requires_grad_()  # as an adapter in each of them
+        block.audio_scale_shift_table.requires_grad_(has_audio)
+        block.register_forward_pre_hook(
+            lambda _, args, given: told.append(
+                {name: given[name].requires_grad for name in ("hidden_states", "audio_hidden_states")}
+            ),
+            with_kwargs=True,
+        )
+
+    predict(network, video=video(), audio=audio() if has_audio else None)
+
+    assert told == [{"hidden_states": True, "audio_hidden_states": has_audio}] * 2

@@ -118,8 +118,8 @@ def predict(
     heard = _told(audio, scale) if audio else _stand_in(cast(Modality, video), *audio_widths, axes=1)
     with own_timesteps(transformer):
         answers = transformer(
-            hidden_states=seen.tokens,
-            audio_hidden_states=heard.tokens,
+            hidden_states=_followed(seen.tokens) if video else seen.tokens,
+            audio_hidden_states=_followed(heard.tokens) if audio else heard.tokens,
             encoder_hidden_states=seen.prompt_embeds,
             audio_encoder_hidden_states=heard.prompt_embeds,
             timestep=seen.timestep,
@@ -151,6 +151,11 @@ def _told(modality: Modality, scale: float) -> _Told:
         if timestep.ndim > 1:
             timestep = torch.cat([timestep.new_zeros(reference.tokens.shape[:2]), timestep], dim=1)
     return _Told(tokens, bounds, modality.prompt_embeds, scale * timestep, scale * sigma)
+
+
+def _followed(tokens: Tensor) -> Tensor:
+    """Lets the first block's input have a gradient where others' have one: compiled code is then the same for all."""
+    return tokens if tokens.requires_grad or not torch.is_grad_enabled() else tokens.detach().requires_grad_()
 
 
 def _stand_in(other: Modality, channels: int, prompt_width: int, *, axes: int) -> _Told:

@@ -25,8 +25,10 @@ from loralab.families.ltx_video.tokens import SIDE, STRIDE, Grid
 
 def video_bounds(grid: Grid, fps: Float[Tensor, " b"]) -> Float[Tensor, " b 3 n 2"]:
     """Gives begin and end of each token in seconds, rows and columns, for clips of their own frame rates."""
-    starts = torch.stack(torch.meshgrid(*(torch.arange(size) for size in grid), indexing="ij")).flatten(1)
-    bounds = torch.stack([starts, starts + 1], dim=-1).to(fps.device, torch.float32)
+    # Counted on the device: the host would wait for a copy.
+    axes = [torch.arange(size, dtype=torch.float32, device=fps.device) for size in grid]
+    starts = torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1)
+    bounds = torch.stack([starts, starts + 1], dim=-1)
     frames = (bounds[0] * STRIDE + 1 - STRIDE).clamp(min=0)
     seconds = frames / fps.float()[:, None, None]
     pixels = (bounds[1:] * SIDE).expand(len(fps), -1, -1, -1)
