@@ -237,8 +237,8 @@ the emoji that training shows, a thing in pictures drawn anew.
 Fréchet: distance of pictures drawn for held-out captions at 8 steps and guidance 0 to true ones as the VAE keeps them
 (EfficientNet-Lite0 features, loralab.evaluation.distribution); `truth` is that of other true pictures, below which
 nothing can be expected, also of accuracy, precision and recall. Of naive: the ratio to the naive run of the same seed.
-NFE gap: at 8 steps over 32. Sharpness: Laplacian energy beside the true pictures', since a concept has detail of its own
-(beside Turbo's: turbo.json).
+NFE gap: at 8 steps over 32. Sharpness: Laplacian energy beside the true pictures', since a concept has detail of its
+own (beside Turbo's: turbo.json).
 Accuracy: pictures told from those without the trigger. Prior: distance to true pictures of captions without the
 trigger, over untouched Turbo's. Drift: change of those pictures, over their spread. Seconds: of training, first stage
 and banks included, with other runs beside. Teacher: `adapter` with the assistant, at 50 steps. Means over seeds with

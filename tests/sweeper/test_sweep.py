@@ -154,40 +154,48 @@ def test_a_score_of_an_evaluation_is_read_from_result_json(tmp_path: Path) -> No
     assert trial.value == pytest.approx(trial.user_attrs[attrs.METRICS]["validation_loss"] / 2)
 
 
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        (["steps=10"], "nothing is searched: name a file of sweeps/"),
-        ([RANKS, "study.sampler=annealing"], "study.sampler=annealing is unknown; choose one of tpe,"),
-        ([RANKS, "study.sampler_options={wings: 2}", "study.design=search"], "study.sampler_options of tpe:"),
-        ([RANKS, "ema_decay=2"], "ema_decay=2 must be at least 0"),
-        (
-            [RANKS, "steps=10,20", "schedule=cosine", "study.lengths=snapshots"],
-            "schedule.decay must be constant",
-        ),
-        ([RANKS, "study.enqueue=[{adapter.rank: 64}]"], "adapter.rank of {'adapter.rank': 64} lies outside"),
-        ([RANKS, "hydra.launcher.gpus=[0]"], "hydra.launcher.gpus=[0] are too few for study.num_workers=2"),
-        (
-            [RANKS, "hydra/launcher=basic"],
-            "study.num_workers=2 needs processes; hydra/launcher=basic has none",
-        ),
-        (["sweep=zimage_turbo"], "sweep=zimage_turbo is about model=zimage_turbo, but model=nano_klein was"),
-        (["sweep=klein"], "sweep=klein: there is no"),
-        (
-            ["sweep=nano_klein", "optimizer.lr=1e-3,1e-1", "safety=strict"],
-            "the search of optimizer.lr has 0.1, outside the safe range",
-        ),
-        ([RANKS, "study.storage=here.db"], "study.storage=here.db is no URL: use sqlite:///file.db"),
-    ],
+REFUSED = (
+    (["steps=10"], "nothing is searched: name a file of sweeps/"),
+    ([RANKS, "study.sampler=annealing"], "study.sampler=annealing is unknown; choose one of tpe,"),
+    ([RANKS, "study.sampler_options={wings: 2}", "study.design=search"], "study.sampler_options of tpe:"),
+    ([RANKS, "ema_decay=2"], "ema_decay=2 must be at least 0"),
+    (
+        [RANKS, "steps=10,20", "schedule=cosine", "study.lengths=snapshots"],
+        "schedule.decay must be constant",
+    ),
+    ([RANKS, "study.enqueue=[{adapter.rank: 64}]"], "adapter.rank of {'adapter.rank': 64} lies outside"),
+    ([RANKS, "hydra.launcher.gpus=[0]"], "hydra.launcher.gpus=[0] are too few for study.num_workers=2"),
+    (
+        [RANKS, "hydra/launcher=basic"],
+        "study.num_workers=2 needs processes; hydra/launcher=basic has none",
+    ),
+    (["sweep=zimage_turbo"], "sweep=zimage_turbo is about model=zimage_turbo, but model=nano_klein was"),
+    (["sweep=klein"], "sweep=klein: there is no"),
+    (
+        ["sweep=nano_klein", "optimizer.lr=1e-3,1e-1", "safety=strict"],
+        "the search of optimizer.lr has 0.1, outside the safe range",
+    ),
+    ([RANKS, "study.storage=here.db"], "study.storage=here.db is no URL: use sqlite:///file.db"),
 )
-def test_what_cannot_be_swept_is_said_before_anything_runs(
-    tmp_path: Path, overrides: list[str], message: str
-) -> None:
-    done = sweep(tmp_path, *overrides)
 
-    assert done.returncode == 2
-    assert message in done.stdout + done.stderr
-    assert not (tmp_path / "outputs/studies/s/trials").exists()
+
+def test_what_cannot_be_swept_is_said_before_anything_runs(tmp_path: Path) -> None:
+    usual = ["-m", "study.name=s", "study.num_workers=2", "safety=off"]
+    folders = [tmp_path / str(number) for number in range(len(REFUSED))]
+    for folder in folders:
+        folder.mkdir()
+    cases = [
+        (str(folder), [*usual, *overrides]) for folder, (overrides, _) in zip(folders, REFUSED, strict=True)
+    ]
+    command = [sys.executable, str(PROGRAM.with_name("forked.py")), str(PROGRAM), json.dumps(cases)]
+    env = {**os.environ, "PROGRAM": "{}"}
+
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+
+    assert json.loads(done.stdout.splitlines()[-1]) == [2] * len(REFUSED), done.stdout + done.stderr
+    for folder, (_, message) in zip(folders, REFUSED, strict=True):
+        assert message in (folder / "said").read_text()
+        assert not (folder / "outputs/studies/s/trials").exists()
 
 
 @pytest.mark.slow
