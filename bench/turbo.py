@@ -6,8 +6,8 @@
 
 Each run is one line of train.py in a process of its own; what is finished is not run again, and an interrupted run goes
 on. Then every adapter file is scored on Turbo (bench/turbo_scores.py), one process for each concept and seed. Writes
-docs/turbo.json, docs/turbo.md and docs/img/turbo.png; `--out` moves all three. An assistant is trained first unless one
-is given.
+docs/turbo.json, docs/turbo.md and docs/img/turbo.png; `--out` moves all three. Runs of the same budget that turbo.json
+knows stay in it, also where their folders are gone. An assistant is trained first unless one is given.
 """
 
 from __future__ import annotations
@@ -33,16 +33,14 @@ from bench.turbo_tables import page  # noqa: E402
 from loralab.files import atomic_write  # noqa: E402
 from loralab.report.study.confirm.runs import Run, run_all  # noqa: E402
 
-GROUPS = ("main", "rates", "ablation", "rank")
+GROUPS = ("main", "rates", "ablation", "rank", "short")
 
 
 def main() -> None:
     """Trains what is missing, scores it and writes the page."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments = _arguments()
-    chosen = sorted(
-        arms(groups=arguments.groups), key=lambda arm: arm.overrides[0] != MATCHING[0]
-    )  # long ones first
+    chosen = sorted(_chosen(arguments), key=lambda arm: arm.overrides[0] != MATCHING[0])  # long ones first
     failures: list[str] = []
     if not arguments.tables_only:
         assistant = arguments.assistant or _assistant(arguments)
@@ -58,7 +56,8 @@ def main() -> None:
         failures += _score(arguments, chosen, assistant)
     every = arms(groups=GROUPS)  # the page shows all that is there, whatever was asked for this time
     rows, base = _rows(arguments, every)
-    write(arguments, every, rows=rows, base=base)
+    kept = _kept(arguments.out / "turbo.json", budget=arguments.budget)
+    write(arguments, every, rows=merged(kept["rows"], rows), base=base or kept["base"])
     if failures:
         sys.exit("\n\n".join(failures))
 
@@ -69,6 +68,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--budget", choices=BUDGETS, default="small")
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=["main"])
+    parser.add_argument("--arms", nargs="+", help="these alone, whatever their group")
     parser.add_argument("--concepts", nargs="+", choices=[*CONCEPTS, "all"], default=[CONCEPTS[0]])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, which share cores and GPU")
@@ -79,10 +79,19 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--base", type=Path, help="that of its base")
     parser.add_argument("--tables-only", action="store_true")
     arguments = parser.parse_args()
+    if unknown := {*(arguments.arms or ())} - {arm.name for arm in arms(groups=GROUPS)}:
+        parser.error(f"--arms {' '.join(sorted(unknown))}: there is none of that name")
     if "all" in arguments.concepts:
         arguments.concepts = list(CONCEPTS)
     arguments.runs = (arguments.runs or ROOT / "outputs" / "turbo" / arguments.budget).resolve()
     return arguments
+
+
+def _chosen(arguments: argparse.Namespace) -> list[Arm]:
+    """Gives the arms that are asked for, by name or by group."""
+    if arguments.arms is None:
+        return arms(groups=arguments.groups)
+    return [arm for arm in arms(groups=GROUPS) if arm.name in arguments.arms]
 
 
 def _assistant(arguments: argparse.Namespace) -> Path:
@@ -190,6 +199,21 @@ def _rows(
     return rows, json.loads(base.read_text()) if base.is_file() else {}
 
 
+def _kept(path: Path, *, budget: str) -> dict[str, Any]:
+    """Gives what the page rested on before, if that was of the same budget."""
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    return content if content.get("budget") == budget else {"rows": [], "base": {}}
+
+
+def merged(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Gives all rows, in place of earlier ones where a run has both."""
+
+    def key(row: dict[str, Any]) -> tuple[Any, ...]:
+        return row["concept"], row["arm"], row["seed"]
+
+    return list({key(row): row for row in (*before, *now)}.values())
+
+
 def _cost(*folders: Path) -> dict[str, Any]:
     """Adds up the runs that an adapter comes from."""
     paths = [folder / "result.json" for folder in folders]
@@ -214,7 +238,8 @@ def write(
         command += f" --assistant {arguments.assistant}"
     atomic_write(
         arguments.out / "turbo.json",
-        json.dumps({"command": command, "base": base, "rows": rows}, indent=1) + "\n",
+        json.dumps({"command": command, "budget": arguments.budget, "base": base, "rows": rows}, indent=1)
+        + "\n",
     )
     groups = {group: [arm.name for arm in chosen if arm.group == group] for group in GROUPS}
     picture = draw_grid(

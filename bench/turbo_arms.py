@@ -55,10 +55,11 @@ class Arm:
 
     Attributes:
         name: also of its folder.
-        group: main, rates, ablation or rank: the table that it stands in.
+        group: main, rates, ablation, rank or short: the table that it stands in.
         overrides: of train.py, with {assistant} and {prompts} to fill in.
         model: what it is trained on; it is scored on Turbo in any case.
         teacher: of an arm that is a second stage, the arm whose adapter it goes on from.
+        share: of the budget's steps.
     """
 
     name: str
@@ -66,12 +67,13 @@ class Arm:
     overrides: tuple[str, ...]
     model: str = TURBO
     teacher: str | None = None
+    share: float = 1.0
 
     def line(
         self, budget: Budget, *, concept: str, seed: int, assistant: Path, runs: Path
     ) -> tuple[str, ...]:
         """Gives the overrides of one run; `runs` is the folder of this concept's."""
-        steps = budget.first if self.teacher is None else budget.second
+        steps = round(self.share * (budget.first if self.teacher is None else budget.second))
         known = {"assistant": assistant, "prompts": runs / "prior.txt"}
         file = runs / f"{self.teacher}_{seed}" / "adapter.safetensors"
         second = () if self.teacher is None else (f"objective.teacher={file}",)
@@ -100,6 +102,7 @@ def arms(*, groups: Sequence[str]) -> list[Arm]:
         for factor in (0.1, 0.3, 3)
     ]
     whole = (*MATCHING, "objective.preset=dm_aware")
+    alone = (*whole, "objective.coupled.weight=0")
     ablation = [
         Arm(
             "adapter_no_prior",
@@ -107,7 +110,7 @@ def arms(*, groups: Sequence[str]) -> list[Arm]:
             (*MATCHING[:2], "objective.preset=adapter", "objective.prior.weight=0"),
         ),
         Arm("no_prior", "ablation", whole, teacher="adapter_no_prior"),
-        Arm("no_coupled", "ablation", (*whole, "objective.coupled.weight=0"), teacher="adapter"),
+        Arm("no_coupled", "ablation", alone, teacher="adapter"),
         Arm("no_matching", "ablation", (*whole, "objective.dm.weight=0"), teacher="adapter"),
         Arm(
             "no_anchor",
@@ -122,7 +125,11 @@ def arms(*, groups: Sequence[str]) -> list[Arm]:
         for other in (4, 8, 16, 32, 64)
         if other != rank
     ]
-    return [arm for arm in (*main, *rates, *ablation, *ranks) if arm.group in groups]
+    short = [
+        Arm("adapter_short", "short", (*MATCHING, "objective.preset=adapter"), share=0.6),
+        Arm("no_coupled_short", "short", alone, teacher="adapter_short", share=0.5),
+    ]
+    return [arm for arm in (*main, *rates, *ablation, *ranks, *short) if arm.group in groups]
 
 
 def shared_rank() -> int:

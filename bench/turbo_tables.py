@@ -39,7 +39,11 @@ def page(figures: Figures, *, base: Row, groups: Mapping[str, Sequence[str]], op
         *_section(figures, "De-distillation", ["turbo", "naive", *groups.get("rates", ())], columns=RATES),
         *_section(figures, "Presets", MAIN),
     ]
-    for group, title, whole in (("ablation", "Without one term", "dm_aware"), ("rank", "Rank", "adapter")):
+    for group, title, whole in (
+        ("ablation", "Without one term", "dm_aware"),
+        ("rank", "Rank", "adapter"),
+        ("short", "With 0.6 of the first stage's steps and half of the second's", "naive"),
+    ):
         if set(groups.get(group, ())) & set(figures.arms):
             parts += _section(figures, title, [whole, *groups[group]])
     parts.append(_listed("Is the benchmark valid?", validity(figures, base)))

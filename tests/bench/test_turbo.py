@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from bench.turbo import merged
 from bench.turbo_arms import BASE, BUDGETS, MATCHING, TURBO, arms
 from bench.turbo_conditions import best_preset, conditions, validity
 from bench.turbo_figures import Figures, bootstrap, cell
@@ -100,6 +101,15 @@ def test_other_true_pictures_stand_in_the_table_as_what_can_be_had() -> None:
     assert figures.values("varied_linocut", "truth", "frechet") == [3.0] * 3
     assert figures.values("varied_linocut", "truth", "ratio") == pytest.approx([1 / 3] * 3)
     assert figures.values("varied_linocut", "truth", "accuracy") == [0.7] * 3
+
+
+def test_a_run_that_is_scored_anew_replaces_its_row_and_the_others_stay() -> None:
+    before = [{"concept": "c", "arm": arm, "seed": 0, "frechet": 1.0} for arm in ("naive", "adapter")]
+    now = [{"concept": "c", "arm": "adapter", "seed": seed, "frechet": 2.0} for seed in (0, 1)]
+
+    found = {(row["arm"], row["seed"]): row["frechet"] for row in merged(before, now)}
+
+    assert found == {("naive", 0): 1.0, ("adapter", 0): 2.0, ("adapter", 1): 2.0}
 
 
 def test_a_cell_is_a_mean_with_its_interval_and_one_seed_has_none() -> None:
