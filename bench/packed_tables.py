@@ -43,7 +43,7 @@ def _line(row: Row, *, reference: Row | None, alone: Row | None) -> str:
     what = label if row["variant"] == "reference" else f"{label}, {_arrangement(row['width'])}"
     speed = trials_per_hour(row)
     if speed is None:
-        return f"| {what} | {_failure(row)} | | | | | |"
+        return f"| {what} | {failure_of(row)} | | | | | |"
     of_alone = None if row["variant"] == "reference" else alone
     cells = [
         what,
@@ -57,7 +57,7 @@ def _line(row: Row, *, reference: Row | None, alone: Row | None) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _failure(row: Row) -> str:
+def failure_of(row: Row) -> str:
     """Gives the last line of what went wrong, without what would end a cell."""
     last = (str(row.get("failed", "")).strip().splitlines() or [""])[-1][-80:].strip().replace("|", "/")
     return last if last == OUT_OF_TIME else f"failed: {last}"

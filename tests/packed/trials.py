@@ -35,13 +35,17 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Trial:
-    """What a trial is, and how it goes wrong: `poison` is a step at which its latents become NaN."""
+    """What a trial is, and how it goes wrong: `poison` is a step at which its latents become NaN.
+
+    `prompt_width` is that of the model's prompt embeddings.
+    """
 
     spec: LoraSpec
     optimizer: str = "adamw"
     seed: int = 0
     num_steps: int = 4
     poison: int | None = None
+    prompt_width: int = 48
 
 
 @dataclass
@@ -73,25 +77,38 @@ def klein(folder: Path, placement: Placement | None = None) -> Flux2Klein:
     return made
 
 
-def alone(folder: Path, trial: Trial) -> Outcome:
-    """Trains a trial on a base of its own."""
-    denoiser = klein(folder)
+def alone(
+    folder: Path,
+    trial: Trial,
+    placement: Placement | None = None,
+    *,
+    through: Callable[[Flux2Klein], Any] = lambda denoiser: denoiser,
+) -> Outcome:
+    """Trains a trial on a base of its own, which it asks through what `through` makes of it."""
+    denoiser = klein(folder, placement)
     torch.manual_seed(trial.seed)
     inject(denoiser.transformer, trial.spec, pattern=denoiser.target_pattern(trial.spec.targets))
     outcome = Outcome()
-    _train(denoiser, trial, outcome, differentiate=lambda: None)
+    _train(through(denoiser), trial, outcome, differentiate=lambda: None)
     outcome.state = adapter_state(denoiser.transformer)
     return outcome
 
 
-def base_of(denoiser: Flux2Klein, trials: Sequence[Trial], *, width: int, static: bool = False) -> PackedBase:
+def base_of(
+    denoiser: Flux2Klein,
+    trials: Sequence[Trial],
+    *,
+    width: int,
+    static: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> PackedBase:
     """Gives a base with slots for these trials."""
     return PackedBase(
         denoiser,
         width=width,
         rank=max(trial.spec.rank for trial in trials),
         targets=sorted({trial.spec.targets for trial in trials}),
-        dtype=torch.float32,
+        dtype=dtype,
         static=static,
     )
 
@@ -138,12 +155,12 @@ def distance(one: Outcome, other: Outcome) -> float:
     return float((off / sum(float(a.square().sum()) for a, _ in pairs)) ** 0.5)
 
 
-def batch(index: int, *, count: int = 2) -> Batch:
+def batch(index: int, *, latents_shape: Sequence[int], prompt_width: int, count: int = 2) -> Batch:
     """Gives the batch of a micro-step."""
     source = torch.Generator().manual_seed(index)
-    embeds = [torch.randn((16, 48), generator=source) for _ in range(count)]
+    embeds = [torch.randn((16, prompt_width), generator=source) for _ in range(count)]
     return Batch(
-        latents=torch.randn((count, 16, 4, 4), generator=source),
+        latents=torch.randn((count, *latents_shape), generator=source),
         prompt_embeds=default_collate(embeds),
         weight=torch.ones(count),
         mask=None,
@@ -165,8 +182,9 @@ def _train(denoiser: Any, trial: Trial, outcome: Outcome, *, differentiate: Call
     settings = module.configure_optimizers()
     optimizer, schedule = settings["optimizer"], settings["lr_scheduler"]["scheduler"]
     parameters = [parameter for parameter in module.transformer.parameters() if parameter.requires_grad]
+    latents_shape = denoiser.latents_shape(height=64, width=64)
     for step in range(trial.num_steps):
-        given = batch(step)
+        given = batch(step, latents_shape=latents_shape, prompt_width=trial.prompt_width).to(denoiser.device)
         if step == trial.poison:
             given.latents.fill_(float("nan"))
         loss = module.training_step(given, 0)["loss"]
