@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 
 from loralab.data.control.writing import write_video
 from loralab.data.moving.concepts import SPLITS, Control, moving_concept
-from loralab.data.moving.controls import control_frames, frames_of
+from loralab.data.moving.controls import control_frames, frames_of, looks_of
 from loralab.data.moving.scene import FPS, Scene
 from loralab.data.moving.sound import SAMPLE_RATE, draw_sounds
 from loralab.data.video.entries import ClipEntry, ClipListing
@@ -54,7 +54,10 @@ class MovingSource:
         return ClipListing(tuple(entries))
 
     def _entry(self, scene: Scene, control: Control | None, *, name: str) -> ClipEntry:
-        stem = Path(self.folder) / hashlib.sha256(f"{FORMAT} {scene!r} {control}".encode()).hexdigest()[:24]
+        stem = (
+            Path(self.folder)
+            / hashlib.sha256(f"{FORMAT} {scene!r} {looks_of(control)}".encode()).hexdigest()[:24]
+        )
         video, audio = stem.with_suffix(".mp4"), stem.with_suffix(".wav")
         reference = stem.with_name(f"{stem.name}.{control}.mp4") if control else None
         if not audio.is_file():
