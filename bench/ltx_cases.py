@@ -70,7 +70,7 @@ class ClipCase(Case):
 
     @property
     def audio_tokens(self) -> int:
-        """Tokens of a sound as long as the clip; a stand-in where it is absent."""
+        """Tokens of a sound as long as the clip; what the reference gets for one where it is absent."""
         from loralab.families.ltx_video.encoders.audio import num_latents
         from loralab.families.ltx_video.encoders.mel import LogMel
 

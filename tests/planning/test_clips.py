@@ -14,6 +14,8 @@ from loralab.denoiser import SampleSize
 from loralab.planning import planned
 from loralab.planning.subject import sample_of, subject_of
 
+WITH_SOUNDING_PREVIEWS = ("objective.mode=t2v", "evaluation=video_preview", "evaluation.previews.mode=t2av")
+
 
 def composed(checkpoint: Path, *overrides: str) -> DictConfig:
     base = ["model=ltx23", f"model.checkpoint={checkpoint}", "dataset.root=x", "adapter.rank=4"]
@@ -48,7 +50,11 @@ def test_a_plan_counts_the_layers_that_are_trained_and_every_token(tiny_ltx_fold
     subject = subject_of(config, model).subject
     lines = planned(config, instantiate(config.memory), model, card=None, budget_gib=None)
 
-    adapted = [layer.name for layer in subject_of(config, model).layers if layer.adapted]
+    layers = subject_of(config, model).layers
+    assert not any("audio" in layer.name for layer in layers)  # which nothing needs
+    heard = subject_of(composed(tiny_ltx_folder, *WITH_SOUNDING_PREVIEWS), model).layers
+    assert any("audio" in layer.name for layer in heard)
+    adapted = [layer.name for layer in layers if layer.adapted]
     assert len(adapted) == 10 and not any("audio" in name for name in adapted)
-    assert subject.tokens.picture == 4032 and subject.tokens.of("all") == 4033
+    assert subject.tokens.picture == 4032 and subject.tokens.of("all") == 4032
     assert lines[0] == "model         ltx23: 1 x 448x768, 89 frames (4032 + 1024 tokens), 2000 steps"

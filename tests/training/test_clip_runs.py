@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from tests.training.clip_runs import clip_config, save_clips, save_pairs
 from tests.training.runs import finished, logged
 
@@ -90,6 +92,35 @@ def test_a_control_adapter_says_how_small_its_references_were_and_has_no_layer_o
     header, keys = header_and_keys(tmp_path / "run" / "adapter.safetensors")
     assert header["reference_downscale_factor"] == header["reference_spatial_scale_factor"] == "2"
     assert keys and not any("audio" in key for key in keys)
+
+
+@pytest.mark.slow
+def test_without_sound_its_branch_is_not_loaded_and_the_run_is_the_same_bit_for_bit(
+    tiny_ltx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips, loads, expect = save_clips(tmp_path / "clips", count=2), [], LtxVideo.expect
+    settings = ("objective.mode=t2v", "adapter.targets=attention_mlp", "adapter.dropout=0.3", "ema_decay=0.9")
+    preview = (
+        "evaluation=video_preview", "evaluation.previews.mode=t2av", "evaluation.previews.num_prompts=1",
+        "evaluation.drawing.perturbed_scale=0",
+    )  # fmt: skip
+
+    def remembering(model: LtxVideo, **expected: Any) -> None:
+        loads.append(expected["has_audio"])
+        expect(model, **expected)
+
+    for name, expecting, more in (("lean", remembering, preview), ("whole", lambda _, **__: None, ())):
+        monkeypatch.setattr(LtxVideo, "expect", expecting)
+        config = clip_config(tiny_ltx_folder, clips, *settings, *more, cache=tmp_path / "cache")
+        finished(config, tmp_path / name)
+
+    assert loads == [False, True]  # training, and previews with sound
+    with av.open(str(next((tmp_path / "lean" / "previews" / "adapter").glob("*.mp4")))) as file:
+        assert file.streams.audio
+    assert logged(tmp_path / "lean", "train/loss") == logged(tmp_path / "whole", "train/loss")
+    lean, whole = (load_file(tmp_path / name / "adapter.safetensors") for name in ("lean", "whole"))
+    assert len(lean) == 20 and lean.keys() == whole.keys()
+    assert all(torch.equal(tensor, whole[key]) for key, tensor in lean.items())
 
 
 @pytest.mark.slow

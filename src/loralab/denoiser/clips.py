@@ -11,13 +11,16 @@ import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from loralab.data.video.encoders import PromptEmbeds
 from loralab.denoiser.model import Model
+
+if TYPE_CHECKING:
+    from loralab.memory.plan import Blueprint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +127,23 @@ class ClipDenoiser(Model):
     sampling: ClipSampling
     base_version: str
     """Which weights: adapters and caches of another version do not fit."""
+
+    @abc.abstractmethod
+    def blueprint(self, *, has_audio: bool = True) -> Blueprint:
+        """Gives the networks on the meta device, for the planner; reads configs only.
+
+        Args:
+            has_audio: whether sound is given to the transformer; else what only sound needs may be left out.
+        """
+
+    @abc.abstractmethod
+    def expect(self, *, has_audio: bool, adapters: Sequence[str | Path] = ()) -> None:
+        """Says what the transformer will be asked for, from its next use on; before, everything is expected.
+
+        Args:
+            has_audio: whether sound is given to it; else what only sound needs may be left out.
+            adapters: files that will be attached: the layers that they adapt are kept.
+        """
 
     @property
     @abc.abstractmethod

@@ -7,7 +7,7 @@ stays on the device at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,14 +81,15 @@ def fill(network: nn.Module, tensors: Iterable[tuple[str, Tensor]], holding: Hol
     return network.requires_grad_(False).eval()
 
 
-def tensors_of(files: Sequence[Path]) -> Iterator[tuple[str, Tensor]]:
-    """Reads safetensors files tensor by tensor, each from the disk when it is its turn."""
+def tensors_of(files: Sequence[Path], *, skipped: Collection[str] = ()) -> Iterator[tuple[str, Tensor]]:
+    """Reads safetensors files tensor by tensor, each from the disk when it is its turn; `skipped` ones never."""
     from safetensors import safe_open
 
     for file in files:
         with safe_open(file, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118  it is no mapping
-                yield name, opened.get_tensor(name)
+                if name not in skipped:
+                    yield name, opened.get_tensor(name)
 
 
 def _place(network: nn.Module, name: str, tensor: Tensor, holding: Holding) -> None:

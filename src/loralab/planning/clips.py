@@ -35,6 +35,15 @@ def clip_of(config: DictConfig) -> SampleSize:
     )
 
 
+def draws_sound(config: DictConfig) -> bool:
+    """Says whether the previews after training have sound."""
+    from loralab.objectives.audio_video_flow import MODES
+
+    previews = config.evaluation.get("previews")
+    mode = None if previews is None else previews.get("mode")
+    return mode in MODES and MODES[mode].has_audio
+
+
 def modalities_of(config: DictConfig) -> tuple[bool, bool]:
     """Says whether the network sees video and hears sound."""
     from hydra.utils import instantiate

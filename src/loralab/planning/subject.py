@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from loralab.denoiser import ClipDenoiser, Denoiser, Model, SampleSize
-from loralab.memory.plan import Adapter, Drawing, Peaks, Run, Subject
+from loralab.memory.plan import Adapter, Blueprint, Drawing, Peaks, Run, Subject
 from loralab.memory.plan.coefficients import measured
-from loralab.planning.clips import clip_of, modalities_of
+from loralab.planning.clips import clip_of, draws_sound, modalities_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -30,8 +29,10 @@ def subject_of(config: DictConfig, denoiser: Model) -> Peaks:
         options=optimizer,
         averaged=bool(config.ema_decay),
     )
-    subject = dataclasses.replace(
-        _subject(denoiser, adapter, sample_of(config)),
+    subject = Subject(
+        _blueprint(config, denoiser),
+        adapter,
+        denoiser.tokens(sample_of(config)),
         micro_batch=config.micro_batch_size,
         accumulated=config.batch_size > config.micro_batch_size,
     )
@@ -76,7 +77,7 @@ def drawn_of(config: DictConfig, denoiser: Denoiser | ClipDenoiser) -> tuple[Pea
         return _drawn_clip(config, denoiser, adapter)
     height, width = (config.get(key) or getattr(denoiser.sampling, key) for key in ("height", "width"))
     size = SampleSize(height=height, width=width)
-    peaks = Peaks(_subject(denoiser, adapter, size), measured())
+    peaks = Peaks(Subject(denoiser.blueprint(), adapter, denoiser.tokens(size)), measured())
     return peaks, _drawing(denoiser, num_pictures=USUAL_BATCH, height=height, width=width)
 
 
@@ -102,11 +103,15 @@ def _drawn_clip(config: DictConfig, denoiser: ClipDenoiser, adapter: Adapter) ->
         num_tokens=tokens.picture + tokens.audio + tokens.prompt,
         num_pixels=0,
     )
-    return Peaks(_subject(denoiser, adapter, size), measured()), drawing
+    # Adapters of layers of sound need the whole network, silent as the clip may be.
+    return Peaks(Subject(denoiser.blueprint(), adapter, tokens), measured()), drawing
 
 
-def _subject(denoiser: Model, adapter: Adapter, size: SampleSize) -> Subject:
-    return Subject(denoiser.blueprint(), adapter, denoiser.tokens(size))
+def _blueprint(config: DictConfig, denoiser: Model) -> Blueprint:
+    """Gives the networks of a run: of clips, without what only sound needs where training and previews have none."""
+    if not isinstance(denoiser, ClipDenoiser):
+        return denoiser.blueprint()
+    return denoiser.blueprint(has_audio=modalities_of(config)[1] or draws_sound(config))
 
 
 def _pattern(config: DictConfig, denoiser: Model) -> str:

@@ -22,6 +22,13 @@ from loralab.training.folder import RunFolder
 log = logging.getLogger("loralab")
 
 
+def expect_modalities(experiment: Experiment) -> None:
+    """Tells a model of clips whether the run gives it sound, before it is loaded."""
+    denoiser, objective = experiment.denoiser, experiment.objective
+    if isinstance(denoiser, ClipDenoiser) and isinstance(objective, AudioVideoFlow):
+        denoiser.expect(has_audio=objective.has_audio)
+
+
 def encoded_clips(experiment: Experiment) -> EncodedClips:
     """Lists and checks the clips of a run, encodes what is not encoded yet, and frees the encoders.
 

@@ -29,7 +29,7 @@ from loralab.objectives import Planned
 from loralab.planning import decided, settle
 from loralab.quiet import quiet_libraries
 from loralab.report import record_environment, write_run_page
-from loralab.run.clips import encoded_clips, evaluated_clips, show_clips
+from loralab.run.clips import encoded_clips, evaluated_clips, expect_modalities, show_clips
 from loralab.run.failures import unwritable
 from loralab.run.place import Place
 from loralab.run.training import WATCH, Encoded, trained
@@ -84,6 +84,7 @@ def _ran(
     experiment = build(config)
     folder = _opened(config, root=root, overrides=overrides)
     device = pick_device(config.trainer.accelerator)
+    expect_modalities(experiment)
     if place is None:
         lightning.seed_everything(config.seed, verbose=False)
         decision = decided(config, experiment.memory, experiment.denoiser, device=device)

@@ -37,20 +37,23 @@ def ltx_model(folder: Path, **changes: object) -> LtxVideo:
 
 
 def save_adapter(
-    model: LtxVideo, path: Path, *, seed: int = 0, reference: tuple[int, int] | None = None
+    model: LtxVideo,
+    path: Path,
+    *,
+    seed: int = 0,
+    reference: tuple[int, int] | None = None,
+    targets: str = "attention",
 ) -> Path:
-    """Saves an adapter on both streams that changes what is drawn; the model stays as it is."""
+    """Saves an adapter, usually on both streams, that changes what is drawn; the model stays as it is."""
     network = copy.deepcopy(model.transformer)
-    inject(
-        network, LoraSpec(rank=4, alpha=2.0, targets="attention"), pattern=model.target_pattern("attention")
-    )
+    inject(network, LoraSpec(rank=4, alpha=2.0, targets=targets), pattern=model.target_pattern(targets))
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in adapter_parameters(network):
             parameter.copy_(0.3 * torch.randn(parameter.shape, generator=random))
     metadata = AdapterMetadata(
         family="ltx_video", model="ltx23", checkpoint="somebody/some-model", base_digest="0" * 64,
-        objective="audio_video_flow", rank=4, alpha=2.0, targets="attention", step=7, config_digest="f" * 64,
+        objective="audio_video_flow", rank=4, alpha=2.0, targets=targets, step=7, config_digest="f" * 64,
     )  # fmt: skip
     return export_adapter(
         network, path, prefix=model.export_prefix, metadata=metadata, rename=model.exported_name,

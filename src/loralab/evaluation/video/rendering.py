@@ -86,6 +86,10 @@ def draw_clips(
     for row in rows:
         beside = largest if row.request.reference is not None else (1, 1)
         row.request.size.require(model, key="size", factors=beside)
+    model.expect(
+        has_audio=any(row.request.has_audio for row in rows),
+        adapters=[path for paths in columns.values() for path in paths],
+    )
     latents = _drawn(model, columns, rows=rows, drawing=drawing, factors=largest, progress=progress)
     model.release("transformer")
     sounds = {place: _sounding(model, drawn) for place, drawn in latents.items()}

@@ -5,16 +5,19 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from torch import nn
+
 from loralab.families.ltx_video.attention import use_processors
 from loralab.families.ltx_video.encoders.loading import empty_gemma, load_audio_vae, load_vae, load_vocoder
 from loralab.families.ltx_video.encoders.text import MAX_LENGTH, TextEncoder, load_text_encoder
 from loralab.families.ltx_video.guards import require_checkpoint_base, require_undistilled
 from loralab.families.ltx_video.targets import TARGETS
 from loralab.families.shared import components
-from loralab.families.shared.checkpoint import Checkpoint
+from loralab.families.shared.checkpoint import Checkpoint, weight_files
 from loralab.families.shared.components import diffusers_class
 from loralab.families.shared.prompts import QUANTIZED as GEMMA_QUANTIZED
-from loralab.memory.loading import empty
+from loralab.memory import Placement
+from loralab.memory.loading import empty, tensors_of
 from loralab.memory.plan import Blueprint
 
 TRANSFORMER = "LTX2VideoTransformer3DModel"
@@ -37,6 +40,22 @@ load_transformer = functools.partial(
     quantized=QUANTIZED,
     prepare=use_processors,
 )
+
+
+def load_video_transformer(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
+    """Gives what of the transformer is needed where sound is absent; the rest is never read."""
+    from loralab.families.ltx_video.video_only import VideoTransformer
+
+    folder = checkpoint.weights("transformer")
+    whole = _without_weights(checkpoint, "transformer", TRANSFORMER)
+    video = VideoTransformer(whole)
+    unused = {name for name, _ in whole.named_parameters()} - {name for name, _ in video.named_parameters()}
+    tensors = tensors_of(weight_files(folder), skipped=unused)
+    network = use_processors(placement.filled(lambda: video, tensors, quantized=QUANTIZED))
+    placement.apply(network)
+    return network
+
+
 LOADERS: dict[Any, components.Loader] = {
     "transformer": load_transformer,
     "text_encoder": load_text_encoder,
@@ -57,10 +76,15 @@ def require_fitting(checkpoint: Checkpoint, *, model: str, variant: str) -> None
         require_undistilled(checkpoint.location, checkpoint.config("scheduler"), model=model)
 
 
-def blueprint(checkpoint: Checkpoint, *, prompt_tokens: int = MAX_LENGTH) -> Blueprint:
+def blueprint(
+    checkpoint: Checkpoint, *, prompt_tokens: int = MAX_LENGTH, has_audio: bool = True
+) -> Blueprint:
     """Gives a checkpoint's networks without reading a weight; prompts are always padded to their full length."""
+    from loralab.families.ltx_video.video_only import VideoTransformer
+
     vae_config = checkpoint.config("vae")
     transformer: Any = _without_weights(checkpoint, "transformer", TRANSFORMER)
+    transformer = transformer if has_audio else VideoTransformer(transformer)
     return Blueprint(
         family="ltx_video",
         transformer=transformer,

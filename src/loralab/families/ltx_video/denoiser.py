@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from loralab.adapter.reading import read_header
+from loralab.adapter.reading import read_header, read_shapes
 from loralab.data.video.encoders import PromptEmbeds
 from loralab.denoiser import (
     AudioInput,
@@ -32,15 +32,14 @@ from loralab.families.ltx_video import components as ltx
 from loralab.families.ltx_video.encoders import audio as sound
 from loralab.families.ltx_video.encoders import text
 from loralab.families.ltx_video.encoders import video as frames_of
-from loralab.families.ltx_video.guards import OURS, require_adapter_base
+from loralab.families.ltx_video.guards import OURS, require_adapter_file
 from loralab.families.ltx_video.inputs import as_latents, audio_modality, video_modality
 from loralab.families.ltx_video.names import EXPORT_PREFIX, FOREIGN_NAMES, vendor_name
 from loralab.families.ltx_video.network import predict
 from loralab.families.ltx_video.reference import ReferenceFactors, require_equal_factors
 from loralab.families.ltx_video.sigmas import checkpoint_sigmas
-from loralab.families.ltx_video.targets import TARGETS, require_no_idle_layers, used_pattern
+from loralab.families.ltx_video.targets import TARGETS, adapts_audio, require_no_idle_layers, used_pattern
 from loralab.families.ltx_video.tokens import grid_of, reference_grid
-from loralab.families.ltx_video.version import adapter_base
 from loralab.families.shared.checkpoint import Checkpoint
 from loralab.families.shared.components import Components
 from loralab.families.shared.loaded import Loaded
@@ -78,8 +77,9 @@ class LtxVideo(Loaded, ClipDenoiser):
             assume_base: what adapters that do not say their version are taken for; None refuses them.
         """
         self.name, self.variant, self.sampling = name, variant, sampling
-        self.max_prompt_length, self._assume_base = max_prompt_length, assume_base
-        self.foreign_names = ForeignNames(renamed=FOREIGN_NAMES.renamed, guard=self._require_base)
+        self.max_prompt_length = max_prompt_length
+        guard = functools.partial(require_adapter_file, assume_base=assume_base)
+        self.foreign_names = ForeignNames(renamed=FOREIGN_NAMES.renamed, guard=guard)
         self._checkpoint = Checkpoint(checkpoint, revision, pipeline="LTX2Pipeline")
 
     @functools.cached_property
@@ -116,18 +116,24 @@ class LtxVideo(Loaded, ClipDenoiser):
         """Says which base this is."""
         return self._components.identity(family=self.family, model=self.name, variant=self.variant)
 
-    def blueprint(self) -> Blueprint:
+    def blueprint(self, *, has_audio: bool = True) -> Blueprint:
         """Gives the networks without weights."""
-        return ltx.blueprint(self.checkpoint, prompt_tokens=self.max_prompt_length)
+        return ltx.blueprint(self.checkpoint, prompt_tokens=self.max_prompt_length, has_audio=has_audio)
+
+    def expect(self, *, has_audio: bool, adapters: Sequence[str | Path] = ()) -> None:
+        """Leaves the audio branch unread where nothing needs it."""
+        is_whole = has_audio or any(adapts_audio(read_shapes(path)[1]) for path in adapters)
+        loader = ltx.load_transformer if is_whole else ltx.load_video_transformer
+        self._components.load_by("transformer", loader)
 
     def tokens(self, size: SampleSize) -> Tokens:
-        """Counts the latents of a clip, its reference and its sound; an absent sound is one token."""
+        """Counts the latents of a clip, its reference and its sound."""
         grid = grid_of(width=size.width, height=size.height, num_frames=size.frames)
         seen = grid.num_tokens
         if size.reference is not None:
             spatial, temporal = size.reference
             seen += reference_grid(grid, spatial_factor=spatial, temporal_factor=temporal).num_tokens
-        heard = self.audio_latents_shape(seconds=size.frames / size.fps)[1] if size.has_audio else 1
+        heard = self.audio_latents_shape(seconds=size.frames / size.fps)[1] if size.has_audio else 0
         return Tokens(picture=seen, prompt=self.max_prompt_length, audio=heard, prompt_is_apart=True)
 
     def num_tokens(self, latents_shape: Sequence[int]) -> int:
@@ -242,9 +248,3 @@ class LtxVideo(Loaded, ClipDenoiser):
         """Gives the factors that the headers of adapter files agree on."""
         factors = require_equal_factors({str(path): read_header(path) for path in adapters})
         return factors.spatial, factors.temporal
-
-    def _require_base(
-        self, path: str, header: Mapping[str, str], shapes: Mapping[str, Sequence[int]]
-    ) -> None:
-        base = adapter_base(header, shapes, file_name=Path(path).name)
-        require_adapter_base(path, base, assume_base=self._assume_base)

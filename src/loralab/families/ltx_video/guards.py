@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from loralab.errors import UserError
-from loralab.families.ltx_video.version import Base, checkpoint_base
+from loralab.families.ltx_video.version import Base, adapter_base, checkpoint_base
 
 OURS = "2.3"
 """The version that this family is for."""
+
+
+def require_adapter_file(
+    path: str,
+    header: Mapping[str, str],
+    shapes: Mapping[str, Sequence[int]],
+    *,
+    assume_base: str | float | None = None,
+) -> None:
+    """Refuses an adapter file by what its header, its tensors and its name say, as `require_adapter_base` does."""
+    base = adapter_base(header, shapes, file_name=Path(path).name)
+    require_adapter_base(path, base, assume_base=assume_base)
 
 
 def require_adapter_base(path: str, base: Base, *, assume_base: str | float | None = None) -> None:

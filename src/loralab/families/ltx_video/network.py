@@ -8,20 +8,24 @@ the target, as in the vendor's trainer; where they stand does not matter, since 
 
 Beside the tokens, the network is told each modality's sigma (0 if it is frozen), which modulates its prompt and opens
 the other modality's gate. Its forward pass insists on both modalities: an absent one is one token of zeros, and the
-attention between the modalities is off, which makes the answer exactly that of the vendor's network without it.
+attention between the modalities is off, which makes the answer exactly that of the vendor's network without it. Where
+sound is known to be absent before the network is loaded, its branch is left out (`video_only`): the same bits for less.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from loralab.families.ltx_video.modulation import own_timesteps
+
+if TYPE_CHECKING:
+    from loralab.families.ltx_video.video_only import VideoTransformer
 
 Role = Literal["generate", "frozen"]
 
@@ -99,19 +103,26 @@ def predict(
     """Predicts the velocities of what is generated, differentiable with respect to an adapter.
 
     Args:
-        transformer: diffusers' `LTX2VideoTransformer3DModel` of LTX-2.3; under autocast if its weights are not fp32.
+        transformer: diffusers' `LTX2VideoTransformer3DModel` of LTX-2.3, or for video alone its `VideoTransformer`;
+            under autocast if its weights are not fp32.
         video: None if it is absent.
         audio: None if it is absent: no layer of the audio branch then has any effect.
         perturbed_blocks: blocks that pass values on in the place of self-attention, for guidance.
         isolated: leave the attention between the modalities out, for guidance.
 
     Raises:
-        ValueError: if neither is generated.
+        ValueError: if neither is generated, or the network lacks what is asked of it.
     """
+    from loralab.families.ltx_video.video_only import VideoTransformer
+
     if not any(modality and modality.role == "generate" for modality in (video, audio)):
         raise ValueError("nothing to predict: video or audio must be generated")
     config = cast(Any, transformer).config
     scale = float(config.timestep_scale_multiplier)
+    if isinstance(transformer, VideoTransformer):
+        if video is None or audio is not None:
+            raise ValueError("this network is without its audio branch: it takes video alone")
+        return _of_video_alone(transformer, video, scale=scale, perturbed_blocks=perturbed_blocks)
     widths = config.in_channels, config.cross_attention_dim
     audio_widths = config.audio_in_channels, config.audio_cross_attention_dim
     seen = _told(video, scale) if video else _stand_in(cast(Modality, audio), *widths, axes=3)
@@ -134,6 +145,21 @@ def predict(
             return_dict=False,
         )
     return Velocities(*(_target(*pair) for pair in zip(answers, (video, audio), strict=True)))
+
+
+def _of_video_alone(
+    transformer: VideoTransformer, video: Modality, *, scale: float, perturbed_blocks: Sequence[int]
+) -> Velocities:
+    told = _told(video, scale)
+    answer = transformer(
+        _followed(told.tokens),
+        bounds=told.bounds,
+        prompt_embeds=told.prompt_embeds,
+        timestep=told.timestep,
+        sigma=told.sigma,
+        perturbed_blocks=perturbed_blocks,
+    )
+    return Velocities(_target(answer, video), None)
 
 
 def _told(modality: Modality, scale: float) -> _Told:

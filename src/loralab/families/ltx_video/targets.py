@@ -48,6 +48,11 @@ def idle_layers(names: Iterable[str], *, has_video: bool, has_audio: bool) -> li
     return [name for name in names if any(pattern.fullmatch(name) for pattern in patterns)]
 
 
+def adapts_audio(keys: Iterable[str]) -> bool:
+    """Says of an adapter file's keys, in any tool's names, whether one is of a layer that video alone has not."""
+    return any("audio" in key or "av_c" in key for key in keys)
+
+
 def used_pattern(pattern: str, targets: str, *, has_video: bool, has_audio: bool) -> str:
     """Leaves idle layers out of a pattern, if `targets` is a name for layers of both modalities."""
     if targets not in WHOLE:

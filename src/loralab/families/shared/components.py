@@ -144,6 +144,12 @@ class Components:
         for network in self._loaded.values():
             network.to(self.device)
 
+    def load_by(self, component: Component, loader: Loader) -> None:
+        """Sets how a component is loaded from now on; one that was loaded otherwise is freed."""
+        if self._loaders[component] is not loader:
+            self._loaders[component] = loader
+            self.release(component)
+
     def release(self, component: Component) -> None:
         """Frees a component's memory; the next use loads it again."""
         self._loaded.pop(component, None)
