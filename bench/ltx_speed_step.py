@@ -175,7 +175,7 @@ def _placed(case: ClipCase, device: torch.device) -> Any:
     from loralab.families.ltx_video import LtxVideo
     from loralab.families.ltx_video.attention import use_processors
     from loralab.families.ltx_video.components import QUANTIZED
-    from loralab.families.ltx_video.video_only import VideoTransformer
+    from loralab.families.ltx_video.video_only import without_sound
     from loralab.memory import Placement
     from loralab.memory.loading import empty
 
@@ -198,7 +198,7 @@ def _placed(case: ClipCase, device: torch.device) -> Any:
         offload_activations=case.offload_activations,
     )
     blank: Any = empty(lambda: LTX2VideoTransformer3DModel(**case.sizes))
-    blank = blank if case.audio else VideoTransformer(blank)
+    blank = blank if case.audio else without_sound(blank)
     network = placement.filled(lambda: blank, random_tensors(blank, device), quantized=QUANTIZED)
     say("weights drawn")
     placement.apply(use_processors(network))

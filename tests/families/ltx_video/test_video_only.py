@@ -20,7 +20,7 @@ from loralab.adapter import attached
 from loralab.denoiser import VideoInput
 from loralab.families.ltx_video.components import QUANTIZED
 from loralab.families.ltx_video.network import Modality, predict
-from loralab.families.ltx_video.video_only import VideoTransformer
+from loralab.families.ltx_video.video_only import VideoTransformer, without_sound
 from loralab.linears import FrozenLinear
 from loralab.memory import Placement
 from loralab.memory.plan.sizes import held, num_parameters
@@ -77,7 +77,7 @@ def test_compiled_blocks_share_a_graph_and_give_the_same_gradients() -> None:
 
 
 def test_it_takes_video_alone() -> None:
-    network = VideoTransformer(ltx_transformer(num_layers=1))
+    network = without_sound(ltx_transformer(num_layers=1))
 
     for asked in ({"video": video(), "audio": audio()}, {"audio": audio()}):
         with pytest.raises(ValueError, match="without its audio branch"):
@@ -86,7 +86,7 @@ def test_it_takes_video_alone() -> None:
 
 def test_of_the_true_network_a_third_is_left_out() -> None:
     whole = real_transformer()
-    lean = VideoTransformer(whole)
+    lean = without_sound(whole)
 
     assert (num_parameters(whole), num_parameters(lean)) == (18_988_838_144, 13_124_316_288)
     for kind, sizes in ((None, [35.37, 24.45]), ("int8", [18.14, 12.46]), ("nf4", [9.77, 6.64])):

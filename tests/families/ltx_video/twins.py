@@ -12,7 +12,7 @@ from torch import Tensor
 from loralab.adapter import LoraSpec, adapter_parameters, inject
 from loralab.families.ltx_video.attention import use_processors
 from loralab.families.ltx_video.targets import TARGETS, used_pattern
-from loralab.families.ltx_video.video_only import VideoTransformer
+from loralab.families.ltx_video.video_only import without_sound
 from loralab.memory.blocks import Blocks, repeated_blocks
 
 TARGETED = "attention_mlp"
@@ -21,7 +21,7 @@ TARGETED = "attention_mlp"
 def adapted(*, video_only: bool, dtype: torch.dtype = torch.float32) -> Any:
     """Gives the network with an adapter that changes its answers; both kinds draw the same numbers for it."""
     network = use_processors(ltx_transformer().to(dtype))
-    network = VideoTransformer(network) if video_only else network
+    network = without_sound(network) if video_only else network
     pattern = used_pattern(TARGETS[TARGETED], TARGETED, has_video=True, has_audio=False)
     torch.manual_seed(1)
     inject(network, LoraSpec(rank=4, alpha=4.0, targets=TARGETED), pattern=pattern)

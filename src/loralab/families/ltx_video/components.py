@@ -44,11 +44,11 @@ load_transformer = functools.partial(
 
 def load_video_transformer(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
     """Gives what of the transformer is needed where sound is absent; the rest is never read."""
-    from loralab.families.ltx_video.video_only import VideoTransformer
+    from loralab.families.ltx_video.video_only import without_sound
 
     folder = checkpoint.weights("transformer")
     whole = _without_weights(checkpoint, "transformer", TRANSFORMER)
-    video = VideoTransformer(whole)
+    video = without_sound(whole)
     unused = {name for name, _ in whole.named_parameters()} - {name for name, _ in video.named_parameters()}
     tensors = tensors_of(weight_files(folder), skipped=unused)
     network = use_processors(placement.filled(lambda: video, tensors, quantized=QUANTIZED))
@@ -80,11 +80,11 @@ def blueprint(
     checkpoint: Checkpoint, *, prompt_tokens: int = MAX_LENGTH, has_audio: bool = True
 ) -> Blueprint:
     """Gives a checkpoint's networks without reading a weight; prompts are always padded to their full length."""
-    from loralab.families.ltx_video.video_only import VideoTransformer
+    from loralab.families.ltx_video.video_only import without_sound
 
     vae_config = checkpoint.config("vae")
     transformer: Any = _without_weights(checkpoint, "transformer", TRANSFORMER)
-    transformer = transformer if has_audio else VideoTransformer(transformer)
+    transformer = transformer if has_audio else without_sound(transformer)
     return Blueprint(
         family="ltx_video",
         transformer=transformer,

@@ -3,16 +3,15 @@
 Where a modality is absent nothing of it reaches the other one: diffusers' network then carries a stand-in token through
 the audio branch for nothing. Here that branch and the attention between the modalities are not there at all. The
 equations and the order of their operations are those of diffusers' blocks (LTX2VideoTransformerBlock), so that the
-answers are the same bit for bit; layers have the names that they have in the whole network. This module imports
-diffusers, and is imported where a network is at hand or made.
+answers are the same bit for bit; layers have the names that they have in the whole network.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 from typing import Any
 
-from diffusers.loaders.peft import PeftAdapterMixin
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -57,8 +56,8 @@ class VideoBlock(nn.Module):
         return hidden + self.ff(normed) * mlp_gate
 
 
-class VideoTransformer(PeftAdapterMixin, nn.Module):
-    """The video's part of a `LTX2VideoTransformer3DModel`, of the config of the whole one."""
+class VideoTransformer(nn.Module):
+    """The video's part of a `LTX2VideoTransformer3DModel`, of the config of the whole one (`without_sound`)."""
 
     _repeated_blocks = ("VideoBlock",)
 
@@ -111,6 +110,21 @@ class VideoTransformer(PeftAdapterMixin, nn.Module):
         shift, scale = (self.scale_shift_table[None, None] + embedded[:, :, None]).unbind(2)
         answer: Tensor = self.proj_out(self.norm_out(hidden) * (1 + scale) + shift)
         return answer
+
+
+def without_sound(whole: Any) -> VideoTransformer:
+    """Gives the video's part of a network, to which adapters can be added as to the whole."""
+    return _adaptable()(whole)
+
+
+@functools.cache
+def _adaptable() -> type[VideoTransformer]:
+    from diffusers.loaders.peft import PeftAdapterMixin
+
+    class Adaptable(PeftAdapterMixin, VideoTransformer):
+        pass
+
+    return Adaptable
 
 
 def _modulation(
