@@ -35,6 +35,7 @@ def test_a_study_is_named_and_leaves_a_page_and_what_wandb_would_be_sent(study: 
         report.main(["study=bowl", f"storage={JOURNAL}", "--push"])
 
 
+@pytest.mark.slow
 def test_the_folder_of_an_ablation_says_itself_what_it_is(tmp_path: Path) -> None:
     folder = tmp_path / "rank"
     folder.mkdir()

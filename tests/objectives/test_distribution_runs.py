@@ -159,7 +159,14 @@ def test_a_file_holds_the_students_tensors_alone_and_draws_as_the_student_does(
         assert torch.equal(drawn(), adapted)
 
 
-@pytest.mark.parametrize("stop_after", [2, 3, 5], ids=["first stage", "boundary", "second stage"])
+@pytest.mark.parametrize(
+    "stop_after",
+    [
+        pytest.param(2, id="first stage", marks=pytest.mark.slow),
+        pytest.param(3, id="boundary"),
+        pytest.param(5, id="second stage", marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     stop_after: int, tiny_zimage_folder: Path, pictures: Path, cache: Path, assistant: Path, tmp_path: Path,
     whole: Path,

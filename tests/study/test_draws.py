@@ -91,7 +91,7 @@ def test_the_recipe_comes_first_and_the_budget_is_the_studys(tmp_path: Path) -> 
         pytest.param("random", 3, marks=pytest.mark.slow),
         pytest.param("nsgaii", 3, marks=pytest.mark.slow),
         pytest.param("gp", 3, marks=pytest.mark.slow),
-        ("qmc", 0),
+        pytest.param("qmc", 0, marks=pytest.mark.slow),
         pytest.param("cmaes", 0, marks=pytest.mark.slow),
     ],  # the last two count losses
 )

@@ -80,7 +80,7 @@ def test_a_process_that_dies_out_of_memory_is_infeasible_and_the_study_goes_on(t
 @pytest.mark.parametrize(
     ("launcher", "num_workers"),
     [
-        (("hydra/launcher=basic",), 1),
+        pytest.param(("hydra/launcher=basic",), 1, marks=pytest.mark.slow),
         pytest.param(
             ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), 2, marks=pytest.mark.slow, id="joblib"
         ),

@@ -40,7 +40,7 @@ def signal_after_line(
     return thread
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "prodigy"])
+@pytest.mark.parametrize("optimizer", ["adamw", pytest.param("prodigy", marks=pytest.mark.slow)])
 def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     optimizer: str, tiny_klein_folder: Path, tmp_path: Path
 ) -> None:

@@ -278,6 +278,7 @@ def test_readings_of_the_objective_are_judged_with_the_rest(turbo: ZImage, tmp_p
     assert watch.summary()["best_step"] == 4
 
 
+@pytest.mark.slow
 def test_a_resumed_run_knows_its_earlier_readings(turbo: ZImage, tmp_path: Path) -> None:
     watch = FewStepWatch(turbo, settings=SETTINGS, prompts=watched(), folder=tmp_path)
     trained(turbo, tmp_path, watch)

@@ -90,6 +90,7 @@ def test_a_plan_refuses_what_it_does_not_know(argument: str, words: str, tiny_kl
         plan.main(["model=flux2_klein4b", f"model.checkpoint='{tiny_klein_folder}'", argument])
 
 
+@pytest.mark.slow
 def test_the_word_plan_plans_instead_of_training(klein9b: str) -> None:
     command = [sys.executable, "train.py", "plan", "model=flux2_klein9b", klein9b, "memory=int8"]
 
