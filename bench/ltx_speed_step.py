@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import json
 import logging
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -24,7 +23,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.ltx_cases import FPS, TARGETS, ClipCase, write_configs  # noqa: E402  found through the line above
 from bench.shapes import random_tensors  # noqa: E402
-from bench.step import _move, _updated  # noqa: E402
+from bench.step import move, placement_of, updated, with_peft  # noqa: E402
 from bench.timing import GIB, Made, arrive, last_lines, measured, say  # noqa: E402
 
 AUDIO_LATENTS = (8, 16)
@@ -74,7 +73,7 @@ def ours(case: ClipCase, device: torch.device) -> Made:
     pattern = base.trained_pattern(TARGETS, has_video=True, has_audio=case.audio)
     names = inject(network, LoraSpec(rank=case.rank, alpha=case.rank, targets=TARGETS), pattern=pattern)
     base.require_trainable_layers(names, TARGETS, has_video=True, has_audio=case.audio)
-    _move(network)
+    move(network)
     say(f"{len(names)} layers adapted")
     module: Any = AudioVideoFlow(
         sigmas=ShiftedLogitNormal(), weighting=ConstantWeighting(), mode="t2av" if case.audio else "t2v"
@@ -104,7 +103,7 @@ def ours(case: ClipCase, device: torch.device) -> Made:
     def step() -> torch.Tensor:
         sent = dataclasses.replace(batch.to(device, non_blocking=True), index=next(count))
         loss: torch.Tensor = module.training_step(sent, 0)["loss"]
-        return _updated(loss, parameters, optimizer)
+        return updated(loss, parameters, optimizer)
 
     return step, lambda: {"num_graphs": num_graphs(), **_held(network)}
 
@@ -112,8 +111,6 @@ def ours(case: ClipCase, device: torch.device) -> Made:
 def reference(case: ClipCase, device: torch.device) -> Made:
     """Gives the step of public training scripts, in diffusers' own terms."""
     from diffusers import LTX2VideoTransformer3DModel
-    from diffusers.training_utils import cast_training_params
-    from peft import LoraConfig
 
     from loralab.families.ltx_video.targets import TARGETS as PATTERNS
     from loralab.families.ltx_video.targets import used_pattern
@@ -124,23 +121,13 @@ def reference(case: ClipCase, device: torch.device) -> Made:
     network: Any = fill(blank, random_tensors(blank, device), Holding(device, torch.bfloat16))
     say("weights drawn")
     pattern = used_pattern(PATTERNS[TARGETS], TARGETS, has_video=True, has_audio=case.audio)
-    names = [
-        name
-        for name, module in network.named_modules()
-        if isinstance(module, torch.nn.Linear) and re.fullmatch(pattern, name)
-    ]
-    network.add_adapter(LoraConfig(r=case.rank, lora_alpha=case.rank, target_modules=names))
-    cast_training_params(network, torch.float32)
-    network.enable_gradient_checkpointing()
-    network.train()
-    _move(network)
-    say(f"{len(names)} layers adapted")
+    parameters = with_peft(network, pattern, rank=case.rank)
+    say("adapted")
     if case.compile:
         use_cache_folder()
         torch._dynamo.config.recompile_limit = VARIANTS
         for block in network.transformer_blocks:
             block.compile(**({"backend": "aot_eager"} if case.tiny else {}))
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4)
     video, audio, words, audio_words = _drawn(case, device)
     frames, height, width = case.grid
@@ -162,7 +149,7 @@ def reference(case: ClipCase, device: torch.device) -> Made:
         loss = (seen.float() - (noise - video)).square().mean()
         if case.audio:
             loss = loss + (heard.float() - (audio_noise - audio)).square().mean()
-        return _updated(loss, parameters, optimizer)
+        return updated(loss, parameters, optimizer)
 
     return step, lambda: {"num_graphs": num_graphs(), **_held(network)}
 
@@ -176,7 +163,6 @@ def _placed(case: ClipCase, device: torch.device) -> Any:
     from loralab.families.ltx_video.attention import use_processors
     from loralab.families.ltx_video.components import QUANTIZED
     from loralab.families.ltx_video.video_only import without_sound
-    from loralab.memory import Placement
     from loralab.memory.loading import empty
 
     folder = Path(tempfile.mkdtemp())
@@ -186,17 +172,7 @@ def _placed(case: ClipCase, device: torch.device) -> Any:
         checkpoint=str(folder),
         sampling=ClipSampling(num_steps=30, width=768, height=448, num_frames=89, fps=FPS),
     )
-    placement = Placement(
-        device=device,
-        dtype=torch.bfloat16,
-        kind=None if case.kind == "bf16" else case.kind,
-        low_bit=case.low_bit,
-        checkpointing=case.checkpointing,
-        checkpointed_blocks=case.checkpointed_blocks,
-        compile=case.compile,
-        offload_blocks=case.offload_blocks,
-        offload_activations=case.offload_activations,
-    )
+    placement = placement_of(case, device)
     blank: Any = empty(lambda: LTX2VideoTransformer3DModel(**case.sizes))
     blank = blank if case.audio else without_sound(blank)
     network = placement.filled(lambda: blank, random_tensors(blank, device), quantized=QUANTIZED)
@@ -232,7 +208,7 @@ def _held(network: torch.nn.Module) -> dict[str, Any]:
     dense = [layer for layer in blocks.values() if not isinstance(layer, FrozenLinear)]
     processor = vars(network.get_submodule("transformer_blocks.0.attn1"))["processor"]
     return {
-        "attention": getattr(processor, "backend", None),
+        "attention": getattr(processor, "backend", None),  # the reference's, of diffusers, has none
         "adapted_layers": len(tuner_layers(network)),
         "low_bit_layers": len(low),
         "dense_layers": len(dense),

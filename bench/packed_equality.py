@@ -2,7 +2,7 @@
 
     python bench/packed_equality.py --out docs/packed_equality.json --stop-after-s 540    # all optimizers, on a GPU
     python bench/packed_equality.py --jobs 8 --out docs/packed_equality.json              # eight processes on it
-    python bench/packed_equality.py --device cpu --num-steps 3 --out /tmp/equality.json   # a dry run
+    python bench/packed_equality.py --device cpu --num-steps 3 --out equality.json        # a dry run
     python bench/packed_equality.py --read docs/packed_equality.json                      # prints the tables
 
 The trials are those of `tests/packed/test_meeting.py -k hundred`, four at once, on its tiny Klein with random weights

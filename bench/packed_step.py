@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.shapes import Case, latents_shape, prompt_embeds  # noqa: E402  found through the line above
-from bench.step import _move, placed  # noqa: E402
+from bench.step import move, placed  # noqa: E402
 from bench.timing import GIB, TIMED_STEPS, WARM_STEPS, Alone, arrive, elapsed_ms, last_lines  # noqa: E402
 
 Row = dict[str, Any]
@@ -101,7 +101,7 @@ def _trial(
     try:
         spec = LoraSpec(rank=own.rank, alpha=own.rank, targets="attention")
         seat.inject(spec, pattern=base.denoiser.target_pattern("attention"), seed=slot)
-        _move(seat.shadow)
+        move(seat.shadow)
         module = FlowMatching(
             seat.denoiser,
             sigmas=LogitNormal(mean=0.0, std=1.0),

@@ -13,7 +13,7 @@ import logging
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -22,6 +22,9 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.shapes import KLEIN, Case, build, denoiser, latents_shape, prompt_embeds, random_tensors  # noqa: E402
 from bench.timing import GIB, Made, arrive, last_lines, measured  # noqa: E402  found through the line above
+
+if TYPE_CHECKING:
+    from loralab.memory import Placement
 
 
 def main() -> None:
@@ -56,7 +59,7 @@ def ours(case: Case, device: torch.device) -> Made:
     network = base.transformer
     spec = LoraSpec(rank=case.rank, alpha=case.rank, targets="attention")
     inject(network, spec, pattern=base.target_pattern("attention"))
-    _move(network)
+    move(network)
     module = FlowMatching(
         base,
         sigmas=LogitNormal(mean=0.0, std=1.0),
@@ -81,7 +84,7 @@ def ours(case: Case, device: torch.device) -> Made:
             keys=("",) * case.batch,
         )
         loss: torch.Tensor = module.training_step(batch, 0)["loss"]
-        return _updated(loss, parameters, optimizer)
+        return updated(loss, parameters, optimizer)
 
     latents, prompts = latents.pin_memory(), prompts.pin_memory()
     weight = torch.ones(case.batch, device=device)
@@ -90,11 +93,24 @@ def ours(case: Case, device: torch.device) -> Made:
 
 def placed(case: Case, device: torch.device) -> Any:
     """Gives the case's model with random weights, held and run as the case says, without an adapter."""
-    from loralab.memory import Placement
     from loralab.memory.loading import empty
 
     base = denoiser(case)
-    placement = Placement(
+    placement = placement_of(case, device)
+    family = __import__(f"loralab.families.{base.family}.components", fromlist=["x"])
+    attention = __import__(f"loralab.families.{base.family}.attention", fromlist=["x"])
+    blank = empty(lambda: build(case.model))
+    network = placement.filled(lambda: blank, random_tensors(blank, device), quantized=family.QUANTIZED)
+    placement.apply(attention.use_processors(network))
+    base.place(placement)
+    return base.with_transformer(network)
+
+
+def placement_of(case: Case, device: torch.device) -> Placement:
+    """Gives how a case holds and runs its base."""
+    from loralab.memory import Placement
+
+    return Placement(
         device=device,
         dtype=torch.bfloat16,
         kind=None if case.kind == "bf16" else case.kind,
@@ -105,36 +121,16 @@ def placed(case: Case, device: torch.device) -> Any:
         offload_blocks=case.offload_blocks,
         offload_activations=case.offload_activations,
     )
-    family = __import__(f"loralab.families.{base.family}.components", fromlist=["x"])
-    attention = __import__(f"loralab.families.{base.family}.attention", fromlist=["x"])
-    blank = empty(lambda: build(case.model))
-    network = placement.filled(lambda: blank, random_tensors(blank, device), quantized=family.QUANTIZED)
-    placement.apply(attention.use_processors(network))
-    base.place(placement)
-    return base.with_transformer(network)
 
 
 def reference(case: Case, device: torch.device) -> Made:
     """Gives the step of diffusers' training scripts, in their own terms."""
-    from diffusers.training_utils import cast_training_params
-    from peft import LoraConfig
-
     from loralab.memory.loading import Holding, empty, fill
 
     blank = empty(lambda: build(case.model))
     network: Any = fill(blank, random_tensors(blank, device), Holding(device, torch.bfloat16))
     pattern = denoiser(case).target_pattern("attention")
-    names = [
-        name
-        for name, module in network.named_modules()
-        if isinstance(module, torch.nn.Linear) and re.fullmatch(pattern, name)
-    ]
-    network.add_adapter(LoraConfig(r=case.rank, lora_alpha=case.rank, target_modules=names))
-    cast_training_params(network, torch.float32)
-    network.enable_gradient_checkpointing()
-    network.train()
-    _move(network)
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    parameters = with_peft(network, pattern, rank=case.rank)
     optimizer = torch.optim.AdamW(parameters, lr=1e-4)
     latents = torch.randn(case.batch, *latents_shape(case), device=device)
     prompts = prompt_embeds(case, device)
@@ -160,12 +156,31 @@ def reference(case: Case, device: torch.device) -> Made:
                     network(pictures, 1 - sigma, list(prompts), return_dict=False)[0]
                 ).squeeze(2)
         loss = (answer.float() - (noise - latents)).square().mean()
-        return _updated(loss, parameters, optimizer)
+        return updated(loss, parameters, optimizer)
 
     return step, lambda: {}
 
 
-def _updated(loss: torch.Tensor, parameters: list[Any], optimizer: torch.optim.Optimizer) -> torch.Tensor:
+def with_peft(network: Any, pattern: str, *, rank: int) -> list[torch.nn.Parameter]:
+    """Adds the adapter of public training scripts, in fp32 and under checkpointing; gives what is trained."""
+    from diffusers.training_utils import cast_training_params
+    from peft import LoraConfig
+
+    names = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.Linear) and re.fullmatch(pattern, name)
+    ]
+    network.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=names))
+    cast_training_params(network, torch.float32)
+    network.enable_gradient_checkpointing()
+    network.train()
+    move(network)
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def updated(loss: torch.Tensor, parameters: list[Any], optimizer: torch.optim.Optimizer) -> torch.Tensor:
+    """Differentiates, clips and steps; gives the loss."""
     loss.backward()
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     optimizer.step()
@@ -173,7 +188,7 @@ def _updated(loss: torch.Tensor, parameters: list[Any], optimizer: torch.optim.O
     return loss.detach()
 
 
-def _move(network: torch.nn.Module) -> None:
+def move(network: torch.nn.Module) -> None:
     """Lets the adapter change something, so that no gradient is zero."""
     with torch.no_grad():
         for name, parameter in network.named_parameters():

@@ -12,6 +12,7 @@ from loralab.families.ltx_video.encoders.loading import empty_gemma, load_audio_
 from loralab.families.ltx_video.encoders.text import MAX_LENGTH, TextEncoder, load_text_encoder
 from loralab.families.ltx_video.guards import require_checkpoint_base, require_undistilled
 from loralab.families.ltx_video.targets import TARGETS
+from loralab.families.ltx_video.video_only import without_sound
 from loralab.families.shared import components
 from loralab.families.shared.checkpoint import Checkpoint, weight_files
 from loralab.families.shared.components import diffusers_class
@@ -44,8 +45,6 @@ load_transformer = functools.partial(
 
 def load_video_transformer(checkpoint: Checkpoint, placement: Placement) -> nn.Module:
     """Gives what of the transformer is needed where sound is absent; the rest is never read."""
-    from loralab.families.ltx_video.video_only import without_sound
-
     folder = checkpoint.weights("transformer")
     whole = _without_weights(checkpoint, "transformer", TRANSFORMER)
     video = without_sound(whole)
@@ -80,8 +79,6 @@ def blueprint(
     checkpoint: Checkpoint, *, prompt_tokens: int = MAX_LENGTH, has_audio: bool = True
 ) -> Blueprint:
     """Gives a checkpoint's networks without reading a weight; prompts are always padded to their full length."""
-    from loralab.families.ltx_video.video_only import without_sound
-
     vae_config = checkpoint.config("vae")
     transformer: Any = _without_weights(checkpoint, "transformer", TRANSFORMER)
     transformer = transformer if has_audio else without_sound(transformer)

@@ -16,16 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from loralab.families.ltx_video.modulation import own_timesteps
-
-if TYPE_CHECKING:
-    from loralab.families.ltx_video.video_only import VideoTransformer
+from loralab.families.ltx_video.video_only import VideoTransformer
 
 Role = Literal["generate", "frozen"]
 
@@ -113,8 +111,6 @@ def predict(
     Raises:
         ValueError: if neither is generated, or the network lacks what is asked of it.
     """
-    from loralab.families.ltx_video.video_only import VideoTransformer
-
     if not any(modality and modality.role == "generate" for modality in (video, audio)):
         raise ValueError("nothing to predict: video or audio must be generated")
     config = cast(Any, transformer).config
