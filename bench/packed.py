@@ -34,8 +34,6 @@ from bench.packed_wave import card, keep, run_wave, waves  # noqa: E402
 from bench.shapes import Case, to_json  # noqa: E402
 from bench.timing import WAIT_S  # noqa: E402
 
-WAVE_GIB = 72.0
-"""How much the processes of a wave may hold together, by a rough guess: the card has 80."""
 STAGES = ((4, 8), (16, 0))
 """Widths in the order of their weight: the goal is stated for the first, beside the reference; the rest comes last."""
 SHOWN = ("ms", "peak_gib", "ready_s", "num_graphs", "passes", "failed")
@@ -55,6 +53,9 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=["int8"], choices=["bf16", "int8", "fp8"])
     parser.add_argument("--all", action="store_true", help="every model, resolution and width")
     parser.add_argument("--side-by-side", type=int, default=3, help="processes of a wave, at most")
+    parser.add_argument(
+        "--card-gib", type=float, default=72.0, help="that a wave must fit on, by a rough guess"
+    )
     parser.add_argument(
         "--limit-s", type=float, default=WAIT_S, help=f"until a case is ready to be timed; at most {WAIT_S:g}"
     )
@@ -87,7 +88,7 @@ def _measure_all(arguments: argparse.Namespace, *, end: float) -> None:
         _in_order(cases, arguments.models),
         most=arguments.side_by_side,
         guess_gib=_guess_gib,
-        limit_gib=WAVE_GIB,
+        limit_gib=arguments.card_gib,
     )
     for number, wave in enumerate(found, 1):
         if time.monotonic() > end:

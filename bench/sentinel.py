@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 STEPS, EVERY = 60, 5
-NUM_CAPTIONS, NUM_SOLVER_STEPS = 32, 8
+NUM_CAPTIONS, NUM_SOLVER_STEPS = 128, 8
 TUNING_CAUSES = ("rate", "alpha", "regularisation")
 TUNING_SEEDS = (0, 1)
 MODELS = {"nano_klein": ("emoji_linocut", 3e-3), "nano_zimage_base": ("varied_linocut", 1e-3)}

@@ -82,8 +82,9 @@ class Arm:
             f"model={self.model}", f"dataset={concept}", f"dataset.root={concept}/many",
             *(text.format(**known) for text in self.overrides), *second,
             *(banks if self.overrides[0] == MATCHING[0] else ()), f"seed={seed}", f"steps={steps}", "evaluation=none",
-            "logger=none", "memory=fp32", "safety=off", f"run.save_every={steps}", "run.keep_snapshots=1",
-            "schedule=cosine", "run.validate_every=250", "watch.every=0", "sentinel.action=none",
+            "logger=none", "memory=fp32", "memory.compile=false", "memory.checkpointing=none", "safety=off",
+            f"run.save_every={steps}", "run.keep_snapshots=1", "schedule=cosine", "run.validate_every=250",
+            "watch.every=0", "sentinel.action=none",
         )  # fmt: skip
 
 
