@@ -256,7 +256,7 @@ OPENING = """# Few steps kept: the presets on the nano Z-Image Turbo
 `{command}` makes this page; figures of every run are in [turbo.json](turbo.json). {budget}.
 
 Trained on 2,048 pictures of each concept, at the recipe's rate with half a cosine down; `coupled`, `dm_aware` and what
-leaves out one of their terms go on from the `adapter` run of the same seed. A look is asked for in pictures held out of
+adds or leaves out a term go on from the `adapter` run of the same seed. A look is asked for in pictures held out of
 the emoji that training shows, a thing in pictures drawn anew.
 
 Fréchet: distance of pictures drawn for held-out captions at 8 steps and guidance 0 to true ones as the VAE keeps them
@@ -266,8 +266,8 @@ NFE gap: at 8 steps over 32. Sharpness: Laplacian energy beside the true picture
 own (beside Turbo's: turbo.json).
 Accuracy: pictures told from those without the trigger. Prior: distance to true pictures of captions without the
 trigger, over untouched Turbo's. Drift: change of those pictures, over their spread. Seconds: of training, first stage
-and banks included, with other runs beside. Teacher: `adapter` with the assistant, at 50 steps. Means over seeds with
-bootstrap intervals over seeds.
+and banks included, of the latest runs, which shared a GPU with each other (30 processes); of others they are left out.
+Teacher: `adapter` with the assistant, at 50 steps. Means over seeds with bootstrap intervals over seeds.
 
 {shown}"""
 

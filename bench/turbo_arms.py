@@ -91,27 +91,27 @@ class Arm:
 def arms(*, groups: Sequence[str]) -> list[Arm]:
     """Gives the arms of these groups; those of `main` stand in the other tables as well."""
     lr, rank = _recipe()
+    aware = (*MATCHING, "objective.preset=dm_aware")
+    whole = (*aware, "objective.coupled.weight=0.3")
     main = [
         Arm("naive", "main", NAIVE),
         Arm("base2turbo", "main", ("objective=flow_matching",), model=BASE),
         Arm("adapter", "main", (*MATCHING, "objective.preset=adapter")),
         Arm("coupled", "main", (*MATCHING, "objective.preset=coupled"), teacher="adapter"),
-        Arm("dm_aware", "main", (*MATCHING, "objective.preset=dm_aware"), teacher="adapter"),
+        Arm("dm_aware", "main", aware, teacher="adapter"),
     ]
     rates = [
         Arm(f"naive_lr_x{factor:g}", "rates", (*NAIVE, f"optimizer.lr={factor * lr:g}"))
         for factor in (0.1, 0.3, 3)
     ]
-    whole = (*MATCHING, "objective.preset=dm_aware")
-    alone = (*whole, "objective.coupled.weight=0")
     ablation = [
+        Arm("with_coupled", "ablation", whole, teacher="adapter"),
         Arm(
             "adapter_no_prior",
             "ablation",
             (*MATCHING[:2], "objective.preset=adapter", "objective.prior.weight=0"),
         ),
         Arm("no_prior", "ablation", whole, teacher="adapter_no_prior"),
-        Arm("no_coupled", "ablation", alone, teacher="adapter"),
         Arm("no_matching", "ablation", (*whole, "objective.dm.weight=0"), teacher="adapter"),
         Arm(
             "no_anchor",
@@ -128,7 +128,7 @@ def arms(*, groups: Sequence[str]) -> list[Arm]:
     ]
     short = [
         Arm("adapter_short", "short", (*MATCHING, "objective.preset=adapter"), share=0.6),
-        Arm("no_coupled_short", "short", alone, teacher="adapter_short", share=0.5),
+        Arm("dm_aware_short", "short", aware, teacher="adapter_short", share=0.5),
     ]
     return [arm for arm in (*main, *rates, *ablation, *ranks, *short) if arm.group in groups]
 

@@ -40,7 +40,7 @@ def page(figures: Figures, *, base: Row, groups: Mapping[str, Sequence[str]], op
         *_section(figures, "Presets", MAIN),
     ]
     for group, title, whole in (
-        ("ablation", "Without one term", "dm_aware"),
+        ("ablation", "With the coupled targets, and that without one term", "dm_aware"),
         ("rank", "Rank", "adapter"),
         ("short", "With 0.6 of the first stage's steps and half of the second's", "naive"),
     ):

@@ -45,10 +45,10 @@ def collection(tmp_path: Path, *captions: str, prompts: tuple[str, ...] = ()) ->
 @pytest.mark.parametrize(
     ("settings", "weights"),
     [
-        ({"preset": "dm_aware"}, Weights(coupled=0.3, dm=1.0, anchor=1.0)),
+        ({"preset": "dm_aware"}, Weights(coupled=0.0, dm=1.0, anchor=1.0)),
         ({"preset": "coupled"}, Weights(coupled=1.0, dm=0.0, anchor=1.0)),
         ({"preset": "coupled", "dm": Matching(weight=0.5)}, Weights(coupled=1.0, dm=0.5, anchor=1.0)),
-        ({"preset": "dm_aware", "anchor": Anchor(weight=0.0)}, Weights(coupled=0.3, dm=1.0, anchor=0.0)),
+        ({"preset": "dm_aware", "anchor": Anchor(weight=0.0)}, Weights(coupled=0.0, dm=1.0, anchor=0.0)),
     ],
 )
 def test_what_is_given_explicitly_wins_over_the_preset(settings: dict[str, Any], weights: Weights) -> None:
@@ -59,12 +59,13 @@ def test_what_is_given_explicitly_wins_over_the_preset(settings: dict[str, Any],
     ("preset", "given", "num_steps", "expected"),
     [
         ("adapter", None, 2000, 0),
-        ("coupled", None, 400, 100),
-        ("dm_aware", None, 3000, 500),
+        ("coupled", None, 400, 40),
+        ("dm_aware", None, 5, 1),
+        ("dm_aware", None, 6000, 500),
         ("dm_aware", 7, 10, 7),
     ],
 )
-def test_the_second_stage_is_a_quarter_of_the_run_unless_said_otherwise(
+def test_the_second_stage_is_a_tenth_of_the_run_unless_said_otherwise(
     preset: str, given: int | None, num_steps: int, expected: int
 ) -> None:
     settings = recipe(preset=preset, stage2=StageTwoSettings(steps=given))
@@ -72,7 +73,16 @@ def test_the_second_stage_is_a_quarter_of_the_run_unless_said_otherwise(
     assert settings.second_steps(num_steps) == expected
 
 
-@pytest.mark.parametrize(("given", "num_steps"), [(10, 10), (None, 3)])
+@pytest.mark.parametrize(
+    ("given", "num_steps", "expected"), [(None, 10, 2), (None, 120, 12), (0, 120, 0), (40, 120, 40)]
+)
+def test_the_fake_network_only_follows_for_a_fifth_of_a_short_stage(
+    given: int | None, num_steps: int, expected: int
+) -> None:
+    assert recipe(fake=Fake(warmup_steps=given)).warmup_steps(num_steps) == expected
+
+
+@pytest.mark.parametrize(("given", "num_steps"), [(10, 10), (None, 1)])
 def test_both_stages_need_steps(given: int | None, num_steps: int) -> None:
     with pytest.raises(UserError, match=rf"objective\.stage2\.steps=.* leaves nothing of steps={num_steps}"):
         recipe(preset="dm_aware", stage2=StageTwoSettings(steps=given)).second_steps(num_steps)

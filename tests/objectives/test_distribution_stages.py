@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from loralab.memory import Placement
 from loralab.objectives.distribution.settings import PRESETS, Weights
 from loralab.objectives.distribution.stage_two import StageTwo
 
-ALL = PRESETS["dm_aware"]
+ALL = replace(PRESETS["dm_aware"], coupled=0.3)
 EVERYBODY = (STUDENT, ASSISTANT, TEACHER, FAKE)
 
 

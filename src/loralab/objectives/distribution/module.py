@@ -202,7 +202,9 @@ class DistributionModule(Objective[Denoiser]):
     def _second_step(self, batch: Batch) -> Signals:
         """Adds the gradients of one micro-batch of the second stage."""
         done = self.trainer.global_step - self._first_steps
-        signals = self._stage_two.micro_step(batch, pushes=done >= self.settings.fake.warmup_steps)
+        signals = self._stage_two.micro_step(
+            batch, pushes=done >= self.settings.warmup_steps(self._second_steps)
+        )
         for name in {"dm/rel_gap", "dm/cos"} & signals.keys():
             self._smoothed[name] = _smoothed(self._smoothed.get(name), torch.as_tensor(signals[name]))
         return signals

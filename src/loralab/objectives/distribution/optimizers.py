@@ -80,7 +80,7 @@ class Optimizers:
         if "d" in group:
             raise UserError(
                 f"objective.stage2.lr must be given: optimizer.lr={group['lr']} is a factor on a rate that the "
-                "optimizer finds itself; 3e-5 is usual"
+                "optimizer finds itself; 3e-5 is usual. objective.preset=adapter has no second stage, which asks for it"
             )
         return RATE_SHARE * float(group["lr"])
 

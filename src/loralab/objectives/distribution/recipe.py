@@ -12,8 +12,10 @@ from loralab.flow.weighting import Weighting
 from loralab.objectives.distribution.prompts import prior_prompts
 from loralab.objectives.distribution.settings import (
     MOST_STEPS,
+    MOST_WARMUP_STEPS,
     PRESETS,
     STEPS_SHARE,
+    WARMUP_SHARE,
     Anchor,
     Base,
     Coupled,
@@ -37,7 +39,7 @@ class DistributionMatching(Part):
     """The settings of the objective; called with a denoiser, they give the module that trains.
 
     Attributes:
-        preset: adapter (first stage only), coupled, or dm_aware (all terms); explicit weights and steps win.
+        preset: adapter (first stage only), coupled, or dm_aware (matching and anchor); explicit weights and steps win.
         sigmas, weighting: of the flow matching in the first stage.
         assistant: file or hub id of the adapter that makes the checkpoint a velocity regression model again.
         base: a second backbone that is one, instead of the assistant.
@@ -48,7 +50,7 @@ class DistributionMatching(Part):
 
     sigmas: SigmaSampler
     weighting: Weighting
-    preset: str = "adapter"
+    preset: str = "dm_aware"
     assistant: str | None = None
     base: Base = field(default_factory=Base)
     teacher: str | None = None
@@ -99,13 +101,18 @@ class DistributionMatching(Part):
         if self.teacher is not None:
             return num_steps
         given = self.stage2.steps
-        steps = min(MOST_STEPS, int(STEPS_SHARE * num_steps)) if given is None else given
+        steps = min(MOST_STEPS, max(1, int(STEPS_SHARE * num_steps))) if given is None else given
         if not 0 < steps < num_steps:
             raise UserError(
                 f"objective.stage2.steps={'null' if given is None else given} leaves nothing of steps={num_steps} for "
-                "one of the two stages; a quarter of the steps is usual"
+                "one of the two stages; a tenth of the steps is usual, and objective.preset=adapter has one stage only"
             )
         return steps
+
+    def warmup_steps(self, num_steps: int) -> int:
+        """Counts the steps of a second stage of `num_steps` in which the fake network does not push yet."""
+        given = self.fake.warmup_steps
+        return min(MOST_WARMUP_STEPS, int(WARMUP_SHARE * num_steps)) if given is None else given
 
     def planned_prompts(
         self, collection: Collection, *, trigger: str | None, num_steps: int

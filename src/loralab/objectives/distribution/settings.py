@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from loralab.errors import UserError, joined
 
-STEPS_SHARE, MOST_STEPS = 0.25, 500
-"""Length of the second stage: a quarter of the run, as 500 of 2000; above that the toys only moved on."""
+STEPS_SHARE, MOST_STEPS = 0.1, 500
+"""Length of the second stage: a tenth of the run, as 120 of 1,120 and 60 of 660 (docs/turbo.md)."""
+WARMUP_SHARE, MOST_WARMUP_STEPS = 0.2, 12
+"""Of the second stage, in which the fake network only follows: 12 of 60 and more, as there."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,9 @@ class Weights:
 PRESETS = {
     "adapter": Weights(coupled=0.0, dm=0.0, anchor=0.0),
     "coupled": Weights(coupled=1.0, dm=0.0, anchor=1.0),
-    "dm_aware": Weights(coupled=0.3, dm=1.0, anchor=1.0),
+    "dm_aware": Weights(coupled=0.0, dm=1.0, anchor=1.0),
 }
-"""The first has no second stage. Weights from toy problems over seeds: 0.3 was as good as or better than 1 and 0.1."""
+"""The first has no second stage. Coupled targets beside matching were worse in nine of nine runs (docs/turbo.md)."""
 
 
 class Part(abc.ABC):
@@ -96,7 +98,7 @@ class StageTwoSettings(Part):
     """The second stage, on the bare checkpoint.
 
     Attributes:
-        steps: of the run's steps, those at the end; None is a quarter, at most 500, and 0 in preset adapter.
+        steps: of the run's steps, those at the end; None is a tenth, at most 500, and 0 in preset adapter.
         lr: of the student; None is 0.3 of optimizer.lr.
         betas: of its AdamW: no momentum against a network that is trained against it.
         warm_start: goes on from what the first stage learned; else from the bare checkpoint, with the teacher alone
@@ -169,14 +171,15 @@ class Fake(Part):
         updates: of it for each one of the student.
         rank: None is the adapter's.
         betas: of its AdamW.
-        warmup_steps: first steps of the stage in which it learns and does not push yet.
+        warmup_steps: first steps of the stage in which it learns and does not push yet; None is a fifth of the stage,
+            at most 12.
     """
 
     lr: float | None = None
     updates: int = 4
     rank: int | None = None
     betas: Sequence[float] = (0.0, 0.99)
-    warmup_steps: int = 12
+    warmup_steps: int | None = None
 
     def problems(self) -> Iterator[str]:
         """Counts, rates and decays."""
