@@ -36,7 +36,7 @@ QUICK = ("video.reference", "video.int8")
 SHOWN = ("ms", "peak_gib", "reserved_gib", "idle_share", "ready_s", "num_graphs", "low_bit_layers", "failed")
 KEY = ("device", *ClipCase.__dataclass_fields__)
 HEAD = (
-    "| clip | policy | ms | times as fast | peak GiB | x memory | reserved GiB | GPU idle |",
+    "| clip | policy | ms (fastest) | times as fast (fastest steps) | peak GiB | x memory | reserved GiB | GPU idle |",
     "| --- | --- | --- | --- | --- | --- | --- | --- |",
 )
 Row = dict[str, Any]
@@ -133,8 +133,8 @@ def _line(row: Mapping[str, Any], reference: Mapping[str, Any] | None) -> str:
         last = str(row["failed"]).strip().splitlines()[-1][-80:].strip().replace("|", "/")
         return f"{what} {last if last == OUT_OF_TIME else f'failed: {last}'} | | | | | |"
     cells = [
-        f"{row['ms']:.0f}",
-        f"{reference['ms'] / row['ms']:.2f}" if reference else "",
+        f"{row['ms']:.0f} ({row['ms_min']:.0f})",
+        f"{reference['ms'] / row['ms']:.2f} ({reference['ms_min'] / row['ms_min']:.2f})" if reference else "",
         f"{row['peak_gib']:.2f}" if "peak_gib" in row else "",
         f"{row['peak_gib'] / reference['peak_gib']:.2f}" if reference and "peak_gib" in reference else "",
         f"{row['reserved_gib']:.2f}" if "reserved_gib" in row else "",

@@ -70,19 +70,11 @@ def packed_bytes(
     """Predicts the bytes of a packed step from those of one trial, with all pictures and with its own.
 
     Of every other trial there are weights and optimizer state in fp32, and weights in the packed layers, in the
-    precision in which these compute; while a block is differentiated, what these layers need besides. At the end of
-    the backward pass the activations are gone and the gradients of both are there; where they are accumulated, they
-    always are.
+    precision in which these compute. At the end of the backward pass the activations are gone and the gradients of
+    both are there; where they are accumulated, they always are.
     """
     gradients, layers = 4 * one.num_parameters, placement.dtype.itemsize * one.num_parameters
     kept = one.trained_bytes() + (gradients if accumulates else 0)
-    before = together.step(placement) + (width - 1) * kept + width * layers + _inside(together, placement)
+    before = together.step(placement) + (width - 1) * kept + width * layers
     after = one.step(placement) + (width - 1) * (one.trained_bytes() + gradients) + 2 * width * layers
     return max(before, after)
-
-
-def _inside(together: Peaks, placement: Placement) -> float:
-    """Counts what packed layers need besides; a family that was never measured gets the largest known."""
-    blueprint, packed = together.subject.blueprint, together.measured.packed
-    per_token = packed.get(blueprint.family, max(packed.values())) * blueprint.dim
-    return per_token * max(together.block_tokens) * placement.dtype.itemsize / 2

@@ -50,8 +50,6 @@ class Measured:
             bandwidth and pcie; overlap is the share of copies that is hidden behind computing.
         host: microseconds in which the host starts a block's kernels, forwards and backwards, compiled or eager; a step
             of few tokens takes no less.
-        packed: by family, bytes per token and unit of width that the layers of a pack need besides; the Kleins' fused
-            projections are wide.
         ways: by key.
     """
 
@@ -61,7 +59,6 @@ class Measured:
     decode: float
     efficiency: dict[str, float]
     host: dict[str, float]
-    packed: dict[str, float]
     ways: dict[str, Coefficients]
 
     def of(self, family: str, placement: Placement) -> Coefficients:
