@@ -48,7 +48,14 @@ def test_patterns_choose_in_their_order_and_the_first_wave_is_what_the_goal_is_s
 def test_a_row_is_compared_with_the_reference_of_its_own_clip() -> None:
     cases = all_cases()
     rows = [
-        row(cases["video.reference"], ms=1200.0, ms_min=1100.0, peak_gib=40.0, reserved_gib=42.0, idle_share=0.015),
+        row(
+            cases["video.reference"],
+            ms=1200.0,
+            ms_min=1100.0,
+            peak_gib=40.0,
+            reserved_gib=42.0,
+            idle_share=0.015,
+        ),
         row(cases["video.reference_compiled"], ms=800.0, ms_min=790.0, peak_gib=39.0),
         row(cases["video.int8"], ms=600.0, ms_min=550.0, peak_gib=24.0),
         row(cases["audio.int8"], ms=700.0, ms_min=690.0, peak_gib=26.0),
@@ -58,8 +65,13 @@ def test_a_row_is_compared_with_the_reference_of_its_own_clip() -> None:
 
     text = table(rows)
 
-    assert "| 768x448x89, video | reference | 1200 (1100) | 1.00 (1.00) | 40.00 | 1.00 | 42.00 | 1.5% |" in text
-    assert "| 768x448x89, video | reference, compiled blocks | 800 (790) | 1.50 (1.39) | 39.00 | 0.97 |  |  |" in text
+    assert (
+        "| 768x448x89, video | reference | 1200 (1100) | 1.00 (1.00) | 40.00 | 1.00 | 42.00 | 1.5% |" in text
+    )
+    assert (
+        "| 768x448x89, video | reference, compiled blocks | 800 (790) | 1.50 (1.39) | 39.00 | 0.97 |  |  |"
+        in text
+    )
     assert "| 768x448x89, video | int8, full | 600 (550) | 2.00 (2.00) | 24.00 | 0.60 |  |  |" in text
     assert "| 768x448x89, video and sound | int8, full | 700 (690) |  | 26.00 |  |  |  |" in text
     assert "| fp8, full | not measured: out of time | | | | | |" in text

@@ -44,17 +44,19 @@ def test_a_value_is_held_for_as_long_as_an_alarm_takes() -> None:
 def test_tuned_limits_are_above_the_healthy_runs_and_leave_out_what_finds_nothing() -> None:
     limits = tuned([HEALTHY, RUINED])
 
-    assert limits.spectral == pytest.approx(1.15 * 0.6)
+    assert limits.spectral == pytest.approx(1.3 * 0.6)
     assert limits.drift == float("inf")
 
 
 def test_the_table_tells_seen_in_time_from_late_and_from_missed() -> None:
     quiet = row({0: 1.0, 5: 2.0}, spectral=[0.1] * 5)
+    useless = row({0: 1.0, 5: 1.1, 10: 0.99}, spectral=[6.0] * 10)
     limits = tuned([HEALTHY, RUINED])
 
-    counted = confusion([HEALTHY, RUINED, LATE, quiet], limits)
+    counted = confusion([HEALTHY, RUINED, LATE, quiet, useless], limits)
 
     assert (counted["collapsed"], counted["in_time"], counted["late"], counted["missed"]) == (3, 1, 1, 1)
     assert (counted["healthy"], counted["false_alarms"]) == (1, 0)
+    assert (counted["unlearned"], counted["alarms_there"]) == (1, 1)
     assert counted["lead_median"] == 6
     assert counted["first_rule"] == {"spectral": 2}

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
+
 from loralab.report.ablation.formats import escaped
 from loralab.report.ablation.record import FINISHED, AblationRecord, RunRecord
+
+DIGEST = re.compile(r"[0-9a-f]{33,}")
+BREAK = r"\allowbreak{}"
 
 
 def appendix_markdown(record: AblationRecord) -> str:
@@ -21,13 +27,19 @@ def appendix_markdown(record: AblationRecord) -> str:
 
 def appendix_latex(record: AblationRecord) -> str:
     """Gives the same as a part of a LaTeX document, with what each cell sets instead of each run's line."""
-    facts = "\n".join(rf"\item[{escaped(key)}] {escaped(value)}" for key, value in _facts(record).items())
+    facts = "\n".join(rf"\item[{escaped(key)}] {_breakable(value)}" for key, value in _facts(record).items())
     lines = [*_commands(record), *(f"{cell.name}: {' '.join(cell.overrides)}" for cell in record.cells)]
-    listing = "\n".join(rf"\item \texttt{{\footnotesize {escaped(line)}}}" for line in lines)
+    listing = "\n".join(rf"\item \texttt{{\footnotesize {_breakable(line)}}}" for line in lines)
     return (
         f"\\begin{{description}}\\raggedright\\setlength{{\\itemsep}}{{0pt}}\n{facts}\n\\end{{description}}\n"
         f"\\begin{{itemize}}\\raggedright\\setlength{{\\itemsep}}{{0pt}}\n{listing}\n\\end{{itemize}}\n"
     )
+
+
+def _breakable(text: str) -> str:
+    """Gives a text as LaTeX shows it, in which digests and paths may go on in the next line."""
+    whole = DIGEST.sub(lambda found: BREAK.join(textwrap.wrap(found.group(), 16)), escaped(text))
+    return whole.replace("/", f"/{BREAK}")
 
 
 def _facts(record: AblationRecord) -> dict[str, str]:

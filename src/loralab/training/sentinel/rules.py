@@ -43,7 +43,7 @@ class Limits:
 
     error: float = math.inf
     gradient: float = math.inf
-    spectral: float = 3.5
+    spectral: float = 5.0
     growth: float = math.inf
     validation: float = 1.15
     sigma: float = math.inf

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ COLUMN_IN, PAGE_IN = 3.3, 6.9
 """Widths of one column and of the text of a two-column paper."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKS = "osD^vPX*"
+CHARACTERS = 60
+"""Of a line that one column has room for."""
 BASELINE_COLOUR, FAINT = "#000000", "#999999"
 STYLE: Any = {
     "font.family": "DejaVu Sans", "font.size": 7, "axes.titlesize": 7, "axes.labelsize": 7, "xtick.labelsize": 6.5,
@@ -65,6 +68,22 @@ def canvas(stem: Path, *, width_in: float, height_in: float, title: str, told: s
             with atomic_path(path) as temporary:
                 figure.savefig(temporary, format=kind, metadata=metadata)
             made.paths.append(path)
+
+
+def wrapped(cell: str) -> str:
+    """Puts each factor of a cell's name on a line of its own: names stand beside the axis of one column."""
+    return cell.replace(", ", ",\n")
+
+
+def below(figure: Any, text: str, *, note: str = "") -> None:
+    """Says what is along the bottom, in the middle of the figure, whose axis may be narrow beside long names."""
+    lines = textwrap.wrap(text, CHARACTERS)
+    figure.supxlabel("\n".join([*lines, note] if note else lines), fontsize=STYLE["axes.labelsize"])
+
+
+def height_of(names: Sequence[str]) -> float:
+    """Gives the inches that a row for each name needs, with what stands below."""
+    return 0.8 + sum(max(0.26, 0.13 * (1 + name.count("\n"))) for name in names)
 
 
 def colour(index: int) -> str:

@@ -9,17 +9,14 @@ from loralab.report.ablation.figures.canvas import (
     BASELINE_COLOUR,
     COLUMN_IN,
     FAINT,
-    PAGE_IN,
+    below,
     canvas,
     colour,
+    height_of,
     mark,
+    wrapped,
 )
 from loralab.report.ablation.record import PLANNED, AblationRecord, Metric, Summary
-
-NARROW = 6
-"""Cells that one column has room for."""
-FEW = 3
-"""Cells whose names stand side by side."""
 
 
 def draw_values(record: AblationRecord, metric: Metric, stem: Path) -> list[Path]:
@@ -28,34 +25,31 @@ def draw_values(record: AblationRecord, metric: Metric, stem: Path) -> list[Path
     cells = [cell.name for cell in record.cells if cell.name in own]
     if not any(own[cell].values for cell in cells):
         return []
-    width = COLUMN_IN if len(cells) <= NARROW else PAGE_IN
     told = "; ".join(_told(own[cell]) for cell in cells)
-    with canvas(
-        stem, width_in=width, height_in=2.3, title=f"{record.title}: {metric.title}", told=told
-    ) as made:
+    names = [f"{wrapped(cell)} (n = {len(own[cell].values)})" for cell in cells]
+    title = f"{record.title}: {metric.title}"
+    with canvas(stem, width_in=COLUMN_IN, height_in=height_of(names), title=title, told=told) as made:
         axis = made.figure.subplots()
         for seed in record.seeds:
-            points = [(x, own[cell].values[seed]) for x, cell in enumerate(cells) if seed in own[cell].values]
+            points = [(own[cell].values[seed], y) for y, cell in enumerate(cells) if seed in own[cell].values]
             axis.plot(*zip(*points, strict=True), color=FAINT, linewidth=0.5, zorder=1) if points else None
-        for x, cell in enumerate(cells):
-            _cell(axis, own[cell], x=x, index=x)
-        names = [f"{cell}\nn = {len(own[cell].values)}" for cell in cells]
-        leaning = {"rotation": 30, "ha": "right"} if len(cells) > FEW else {}
-        axis.set_xticks(range(len(cells)), names, **leaning)
-        axis.set_ylabel(metric.title)
-        axis.set_xlim(-0.6, len(cells) - 0.4)
+        for y, cell in enumerate(cells):
+            _cell(axis, own[cell], y=y)
+        axis.set_yticks(range(len(cells)), names)
+        axis.set_ylim(len(cells) - 0.4, -0.6)
+        below(made.figure, metric.title)
     return made.paths
 
 
-def _cell(axis: Any, summary: Summary, *, x: int, index: int) -> None:
-    shown = BASELINE_COLOUR if index == 0 else colour(index - 1)
+def _cell(axis: Any, summary: Summary, *, y: int) -> None:
+    shown = BASELINE_COLOUR if y == 0 else colour(y - 1)
     values = list(summary.values.values())
     axis.scatter(
-        [x] * len(values), values, s=10, color=shown, marker=mark(index), alpha=0.55, linewidths=0, zorder=2
+        values, [y] * len(values), s=10, color=shown, marker=mark(y), alpha=0.55, linewidths=0, zorder=2
     )
     if (centre := summary.interquartile) is not None:
-        axis.hlines(centre.value, x - 0.3, x + 0.3, color=shown, linewidth=1.6, zorder=3)
-        axis.vlines(x + 0.3, centre.low, centre.high, color=shown, linewidth=0.9, zorder=3)
+        axis.vlines(centre.value, y - 0.3, y + 0.3, color=shown, linewidth=1.6, zorder=3)
+        axis.hlines(y + 0.3, centre.low, centre.high, color=shown, linewidth=0.9, zorder=3)
 
 
 def _told(summary: Summary) -> str:
