@@ -198,6 +198,7 @@ def page(rows: Sequence[Row], *, command: str, device: str) -> str:
             found[f"Tuned on {model}"] = tuned(own)
     values = {
         what: ", ".join(f"{rule} {value:.3g}" for rule, value in asdict(each).items() if value < math.inf)
+        or "no rule sees a collapse in time without false alarms"
         for what, each in found.items()
     }
     return "\n".join([*lines, "", *(f"{what}: {each}." for what, each in values.items()), ""])
