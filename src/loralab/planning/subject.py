@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hydra.utils import instantiate
+
 from loralab.denoiser import ClipDenoiser, Denoiser, Model, SampleSize
 from loralab.memory.plan import Adapter, Blueprint, Drawing, Peaks, Run, Subject
 from loralab.memory.plan.coefficients import measured
+from loralab.objectives.distribution.settings import GRADIENT_COST
 from loralab.planning.clips import clip_of, draws_sound, modalities_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+    from loralab.objectives.distribution import DistributionMatching
 
 USUAL_TARGETS, USUAL_RANK = "attention_mlp", 16
 USUAL_BATCH = 8
@@ -35,6 +40,7 @@ def subject_of(config: DictConfig, denoiser: Model) -> Peaks:
         denoiser.tokens(sample_of(config)),
         micro_batch=config.micro_batch_size,
         accumulated=config.batch_size > config.micro_batch_size,
+        **_company(config),
     )
     return Peaks(subject, measured())
 
@@ -58,7 +64,35 @@ def run_of(config: DictConfig, denoiser: Model) -> Run:
         micro_batches=config.batch_size // config.micro_batch_size,
         num_pixels=sample_of(config).num_pixels,
         drawing=drawing,
+        passes=_passes(config, denoiser),
     )
+
+
+def _company(config: DictConfig) -> dict[str, int]:
+    """Counts what few-step objectives hold beside the adapter and its network."""
+    settings = _few_step(config)
+    if settings is None:
+        return {}
+    return {
+        "num_copies": settings.num_copies,
+        "num_backbones": 1 if settings.base.checkpoint is None else 2,
+    }
+
+
+def _passes(config: DictConfig, denoiser: Model) -> float:
+    """Counts passes of the network over those of plain flow matching; banks, which runs share, are left out."""
+    settings = _few_step(config)
+    if settings is None:
+        return 1.0
+    return settings.mean_passes(config.steps, grid=denoiser.sampling.num_steps) / GRADIENT_COST
+
+
+def _few_step(config: DictConfig) -> DistributionMatching | None:
+    """Gives the settings of the objective, where it is the one with several adapters."""
+    if not str(config.objective._target_).endswith(".DistributionMatching"):
+        return None
+    settings: DistributionMatching = instantiate(config.objective)
+    return settings
 
 
 def sample_of(config: DictConfig) -> SampleSize:

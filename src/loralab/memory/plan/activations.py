@@ -38,6 +38,8 @@ class Subject:
         tokens: of one picture.
         micro_batch: pictures per forward.
         accumulated: gradients of several micro-batches are summed.
+        num_copies: fp32 numbers of other adapters for each one that is trained.
+        num_backbones: networks that are held, trained or not.
     """
 
     blueprint: Blueprint
@@ -45,6 +47,8 @@ class Subject:
     tokens: Tokens
     micro_batch: int = 1
     accumulated: bool = False
+    num_copies: int = 0
+    num_backbones: int = 1
 
 
 class Peaks:
@@ -108,6 +112,10 @@ class Peaks:
         copies = 2 if self.subject.adapter.averaged else 1
         return 4 * copies * self.num_parameters + self.optimizer_bytes
 
+    def other_bytes(self) -> int:
+        """Counts the adapters that are there beside the trained one."""
+        return 4 * self.subject.num_copies * self.num_parameters
+
     def plain(self, placement: Placement) -> set[int]:
         """Gives the numbers of the blocks that keep everything."""
         count = len(self.in_block)
@@ -146,7 +154,8 @@ class Peaks:
         """Predicts the peak of a training step."""
         gradients, saved = 4 * self.num_parameters, self.saved(placement)
         growing = gradients + saved if self.subject.accumulated else max(gradients, saved)
-        return self._resident(placement) + self.trained_bytes() + growing + self.inside(placement)
+        adapters = self.trained_bytes() + self.other_bytes()
+        return self._resident(placement) + adapters + growing + self.inside(placement)
 
     def load(self, placement: Placement) -> float:
         """Predicts the peak while the weights arrive and are quantised."""
@@ -160,7 +169,8 @@ class Peaks:
         return self._resident(placement) + per_token * num_tokens + self.made_anew(placement)
 
     def _resident(self, placement: Placement) -> float:
-        return self.weights(placement).on_device(placement.offload_blocks) + self.measured.constant
+        held = self.weights(placement).on_device(placement.offload_blocks)
+        return self.subject.num_backbones * held + self.measured.constant
 
     def _saved_of(self, index: int, placement: Placement) -> tuple[float, float]:
         """Bytes that a block saves: its input, or everything, and its attention's results."""

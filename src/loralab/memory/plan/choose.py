@@ -164,7 +164,7 @@ def choose(found: Sequence[Option], *, budget_gib: float) -> Choice:
 
 def pays_to_compile(option: Option, run: Run) -> bool:
     """Says whether a compiled run is so long that compiling is worth its time."""
-    return option.step_s * run.micro_batches * run.num_steps >= COMPILING_S
+    return option.step_s * run.steps_at_once * run.num_steps >= COMPILING_S
 
 
 def cheaper(taken: Option, found: Sequence[Option]) -> Option | None:

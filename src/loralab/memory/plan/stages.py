@@ -54,12 +54,19 @@ class Run:
         micro_batches: of each.
         num_pixels: of a training picture.
         drawing: the preview; None for none.
+        passes: of the network, over those of one step of plain flow matching; mean over the run.
     """
 
     num_steps: int
     micro_batches: int
     num_pixels: int
     drawing: Drawing | None
+    passes: float = 1.0
+
+    @property
+    def steps_at_once(self) -> float:
+        """Counts plain steps of one micro-batch that an optimizer step takes as long as."""
+        return self.micro_batches * self.passes
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ def stages(peaks: Peaks, placement: Placement, run: Run, *, roofline: Roofline |
         bytes_ / GIB
         for bytes_ in (_text(peaks, placement), _pixels(peaks, run.num_pixels), train_peak(peaks, placement))
     )
-    steps_s = None if roofline is None else run.num_steps * run.micro_batches * roofline.step_s(placement)
+    steps_s = None if roofline is None else run.num_steps * run.steps_at_once * roofline.step_s(placement)
     found = [
         Stage("encode text", text, text),
         Stage("encode pixels", pixels, pixels),
@@ -111,7 +118,7 @@ def train_peak(peaks: Peaks, placement: Placement) -> float:
 def preview_peak(peaks: Peaks, placement: Placement, drawing: Drawing) -> tuple[float, float]:
     """Predicts the bytes of drawing, and what suffices: two adapters, one with gradients, and the VAE at the end."""
     blueprint = peaks.subject.blueprint
-    adapters = 4 * 3 * peaks.num_parameters
+    adapters = 4 * 3 * peaks.num_parameters + peaks.other_bytes()
     computing = peaks.forward(placement, num_tokens=drawing.num_tokens * drawing.at_once)
     level = blueprint.vae_channels[min(1, len(blueprint.vae_channels) - 1)]
     decoding = 4 * peaks.measured.decode * level * drawing.num_pixels

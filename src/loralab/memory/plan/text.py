@@ -77,7 +77,7 @@ def _table(plan: Plan, run: Run) -> Iterator[str]:
     yield f"{'stage':14}{'peak GiB':>9}{'time':>12}"
     for stage in plan.stages:
         time = "" if stage.seconds is None or plan.card is None else duration(stage.seconds)
-        step = f"   {1000 * plan.taken.step_s * run.micro_batches:.0f} ms a step"
+        step = f"   {1000 * plan.taken.step_s * run.steps_at_once:.0f} ms a step"
         noted = step if time and stage.name == "train" else ""
         yield f"{stage.name:14}{stage.peak_gib:9.2f}{time:>12}{noted}".rstrip()
     total = sum(stage.seconds or 0.0 for stage in plan.stages)

@@ -11,6 +11,7 @@ from loralab.flow import SigmaSampler
 from loralab.flow.weighting import Weighting
 from loralab.objectives.distribution.prompts import prior_prompts
 from loralab.objectives.distribution.settings import (
+    GRADIENT_COST,
     MOST_STEPS,
     MOST_WARMUP_STEPS,
     PRESETS,
@@ -108,6 +109,31 @@ class DistributionMatching(Part):
                 "one of the two stages; a tenth of the steps is usual, and objective.preset=adapter has one stage only"
             )
         return steps
+
+    def mean_passes(self, num_steps: int, *, grid: int) -> float:
+        """Counts the forward passes for each picture of a step, one with a backward pass as three: mean over the run.
+
+        Args:
+            num_steps: of the run.
+            grid: steps in which the checkpoint is sampled, where `num_steps` of the settings says nothing else.
+        """
+        second, weights = self.second_steps(num_steps), self.weights
+        early = GRADIENT_COST * (2 if self.prior.weight > 0 else 1)
+        late = GRADIENT_COST * sum(weight > 0 for weight in vars(weights).values())
+        if weights.dm > 0:  # a rollout, two scores, and the fake network's updates
+            late += (self.num_steps or grid) + 2 + GRADIENT_COST * self.fake.updates
+        return ((num_steps - second) * early + second * late) / num_steps
+
+    @property
+    def num_copies(self) -> int:
+        """Counts fp32 numbers beside the student's own for each that it trains: other adapters, and what trains one.
+
+        The assistant counts as large as the student. A fake network has gradients and two moments of AdamW.
+        """
+        assistant = 1 if self.base.checkpoint is None else 0
+        if not self.has_stage_two:
+            return assistant
+        return assistant + 1 + (4 if self.weights.dm > 0 else 1)
 
     def warmup_steps(self, num_steps: int) -> int:
         """Counts the steps of a second stage of `num_steps` in which the fake network does not push yet."""

@@ -17,6 +17,10 @@ WARMUP_SHARE, MOST_WARMUP_STEPS = 0.2, 12
 """Of the second stage, in which the fake network only follows: 12 of 60 and more, as there."""
 
 
+GRADIENT_COST = 3
+"""Forward passes that one with its backward pass costs under checkpointing: forward, again, and back."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """What the terms of the second stage count."""

@@ -17,7 +17,8 @@ from loralab.flow import SigmaSampler, seeded_noise, seeded_uniform
 from loralab.flow.weighting import Weighting
 from loralab.objectives.distribution.bank import Bank
 from loralab.objectives.distribution.banks import Banks
-from loralab.objectives.distribution.stage_two import GRADIENT_COST, Signals
+from loralab.objectives.distribution.settings import GRADIENT_COST
+from loralab.objectives.distribution.stage_two import Signals
 from loralab.objectives.objective import sent, velocity_errors
 
 if TYPE_CHECKING:

@@ -28,15 +28,13 @@ from loralab.objectives.distribution.banks import Banks
 from loralab.objectives.distribution.cast import Cast, Embeds
 from loralab.objectives.distribution.directions import guidance_direction, matching_direction
 from loralab.objectives.distribution.losses import anchor_loss, coupled_loss, fake_loss, pushed_loss
-from loralab.objectives.distribution.settings import Fake, Matching, Weights
+from loralab.objectives.distribution.settings import GRADIENT_COST, Fake, Matching, Weights
 from loralab.objectives.objective import sent
 
 if TYPE_CHECKING:
     from loralab.data.batch import Batch
 
 Signals = dict[str, Tensor | float]
-GRADIENT_COST = 3
-"""Forward passes that one with its backward pass costs under checkpointing: forward, again, and back."""
 
 
 @dataclass(frozen=True)
