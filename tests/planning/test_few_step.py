@@ -60,6 +60,7 @@ def test_a_second_backbone_takes_the_assistants_place() -> None:
     two = settings(assistant=None, base=Base(checkpoint="b"), preset="adapter")
 
     assert (settings(preset="adapter").num_copies, two.num_copies) == (1, 0)
+    assert (settings(preset="coupled").num_copies, settings().num_copies) == (2, 6)
     alone, placement, _ = prediction(SHAPE, measured())
     both = Peaks(dataclasses.replace(alone.subject, num_backbones=2), measured())
     assert both.step(placement) - alone.step(placement) == alone.weights(placement).on_device(0.0)

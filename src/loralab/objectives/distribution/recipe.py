@@ -133,7 +133,7 @@ class DistributionMatching(Part):
         assistant = 1 if self.base.checkpoint is None else 0
         if not self.has_stage_two:
             return assistant
-        return assistant + 1 + (4 if self.weights.dm > 0 else 1)
+        return assistant + 1 + (4 if self.weights.dm > 0 else 0)
 
     def warmup_steps(self, num_steps: int) -> int:
         """Counts the steps of a second stage of `num_steps` in which the fake network does not push yet."""
