@@ -72,7 +72,7 @@ def ablation_page(record: AblationRecord, folder: Path, *, budget: int = BUDGET)
 
 def _headline(record: AblationRecord) -> str:
     if record.claim is not None:
-        return f"{record.claim.text}: {record.claim.verdict}."
+        return f"{record.claim.text.rstrip('.')}: {record.claim.verdict}."
     first = record.metrics[0]
     found = [each for each in record.comparisons if each.metric == first.key and each.purpose == "planned"]
     said = [

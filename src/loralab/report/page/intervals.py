@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, ClassVar
 
 from loralab.report.page.axes import Tick, axis_of
 
 WIDTH, LEFT, RIGHT = 480, 150, 16
-ROW, TOP, BOTTOM = 30, 6, 42
+ROW, LINE, TOP, BOTTOM = 30, 15, 6, 42
 LONGEST = 21
-"""Characters of a name that have room."""
+"""Characters of a line of a name that have room."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,24 @@ class Estimate:
     singles: tuple[tuple[float, str], ...] = ()
 
     @property
-    def label(self) -> str:
-        """The name, as far as there is room."""
-        return self.name if len(self.name) <= LONGEST else f"{self.name[: LONGEST - 1]}…"
+    def lines(self) -> list[str]:
+        """The name, a line for each setting of a cell and for what it is compared with, as far as there is room."""
+        whole = self.name.replace(", ", ",\n").replace(" - ", "\n- ").split("\n")
+        return [line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…" for line in whole]
+
+    @property
+    def height(self) -> float:
+        """Of its row."""
+        return ROW + LINE * (len(self.lines) - 1)
 
 
 @dataclass(frozen=True)
 class Bar:
-    """An estimate in places of the picture."""
+    """An estimate in places of the picture; `label` has the lines of its name, each with its place."""
 
     estimate: Estimate
     y: float
+    label: tuple[tuple[float, str], ...]
     x: float
     low: float
     high: float
@@ -103,16 +111,18 @@ def interval_chart(
         if math.isfinite(x)
     ]
     across = axis_of([*ends, *([0.0] if has_zero else [])], start=LEFT, end=WIDTH - RIGHT, is_log=False)
+    tops = [*accumulate((each.height for each in estimates), initial=TOP)]
     bars = tuple(
         Bar(
             each,
-            y=TOP + ROW * (index + 0.5),
+            y=top + each.height / 2,
+            label=tuple((top + ROW / 2 + LINE * number, line) for number, line in enumerate(each.lines)),
             x=across.place(each.value),
             low=across.place(each.low if math.isfinite(each.low) else each.value),
             high=across.place(each.high if math.isfinite(each.high) else each.value),
             dots=tuple((across.place(value), key) for value, key in each.singles),
         )
-        for index, each in enumerate(estimates)
+        for top, each in zip(tops[:-1], estimates, strict=True)
     )
     said = "; ".join(f"{e.name} {e.value:.3g} ({e.low:.3g} to {e.high:.3g})" for e in estimates)
     return IntervalChart(
@@ -122,6 +132,6 @@ def interval_chart(
         summary=f"{title}: {said}",
         bars=bars,
         x_ticks=across.ticks(),
-        height=TOP + ROW * len(estimates) + BOTTOM,
+        height=tops[-1] + BOTTOM,
         zero=across.place(0.0) if has_zero else None,
     )
