@@ -82,7 +82,7 @@ def _company(config: DictConfig) -> dict[str, int]:
 def _passes(config: DictConfig, denoiser: Model) -> float:
     """Counts passes of the network over those of plain flow matching; banks, which runs share, are left out."""
     settings = _few_step(config)
-    if settings is None:
+    if settings is None or not isinstance(denoiser, Denoiser):
         return 1.0
     return settings.mean_passes(config.steps, grid=denoiser.sampling.num_steps) / GRADIENT_COST
 
