@@ -266,7 +266,7 @@ NFE gap: at 8 steps over 32. Sharpness: Laplacian energy beside the true picture
 own (beside Turbo's: turbo.json).
 Accuracy: pictures told from those without the trigger. Prior: distance to true pictures of captions without the
 trigger, over untouched Turbo's. Drift: change of those pictures, over their spread. Seconds: of training, first stage
-and banks included, of the latest runs, which shared a GPU with each other (30 processes); of others they are left out.
+and banks included, of the latest runs, which shared a GPU with each other; of others they are left out.
 Teacher: `adapter` with the assistant, at 50 steps. Means over seeds with bootstrap intervals over seeds.
 
 {shown}"""

@@ -26,6 +26,7 @@ from loralab.report.ablation import (
     write_ablation,
 )
 from loralab.report.ablation.analysis import summarised
+from loralab.report.ablation.appendix import appendix_latex
 from loralab.report.ablation.claim import NOT_DECIDABLE, NOT_MEASURED, NOT_SUPPORTED, SUPPORTED, judged
 from loralab.report.ablation.figures import draw_values
 from loralab.report.ablation.formats import escaped, latex, runs_csv
@@ -200,6 +201,15 @@ def test_the_paper_says_what_was_not_measured_and_prints_the_command_that_would(
 
 
 @pytest.mark.slow
+def test_a_digest_and_a_path_may_go_on_in_the_next_line_of_the_appendix(record: AblationRecord) -> None:
+    origin = dataclasses.replace(record.origin, data={"a/b": "SHA-256 " + "0123456789abcdef" * 4})
+
+    text = appendix_latex(dataclasses.replace(record, origin=origin))
+
+    assert r"a/\allowbreak{}b" in text
+    assert r"0123456789abcdef\allowbreak{}0123456789abcdef\allowbreak{}" in text
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 def test_the_paper_compiles(tmp_path: Path, record: AblationRecord) -> None:
     paper = Paper("Claims", "claims", "python -m loralab paper claims", (record, planned_ablation(asked())))

@@ -15,8 +15,6 @@ STEPS_SHARE, MOST_STEPS = 0.1, 500
 """Length of the second stage: a tenth of the run, as 120 of 1,120 and 60 of 660 (docs/turbo.md)."""
 WARMUP_SHARE, MOST_WARMUP_STEPS = 0.2, 12
 """Of the second stage, in which the fake network only follows: 12 of 60 and more, as there."""
-
-
 GRADIENT_COST = 3
 """Forward passes that one with its backward pass costs under checkpointing: forward, again, and back."""
 
