@@ -198,6 +198,7 @@ def _held(network: torch.nn.Module) -> dict[str, Any]:
     """Counts layers of the blocks by how their products are taken, and names the attention: nothing may hide."""
     from loralab.adapter.layers import linear_layers, tuner_layers
     from loralab.linears import FrozenLinear
+    from loralab.memory.attention import Processor
 
     blocks = {
         name: layer
@@ -208,7 +209,7 @@ def _held(network: torch.nn.Module) -> dict[str, Any]:
     dense = [layer for layer in blocks.values() if not isinstance(layer, FrozenLinear)]
     processor = vars(network.get_submodule("transformer_blocks.0.attn1"))["processor"]
     return {
-        "attention": getattr(processor, "backend", None),  # the reference's, of diffusers, has none
+        "attention": processor.backend if isinstance(processor, Processor) else None,
         "adapted_layers": len(tuner_layers(network)),
         "low_bit_layers": len(low),
         "dense_layers": len(dense),

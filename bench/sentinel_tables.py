@@ -45,13 +45,18 @@ class Judged:
     @property
     def healthy(self) -> bool:
         """Says whether it has learned something and not lost it."""
-        scores = {int(step): score for step, score in self.row["scores"].items()}
-        return self.collapsed is None and scores[max(scores)] <= (1 - LEARNED) * scores[0]
+        first, *_, last = scores_of(self.row).values()
+        return self.collapsed is None and last <= (1 - LEARNED) * first
 
     @property
     def in_time(self) -> bool:
         """Says whether a collapse was seen before the score had lost a fifth."""
         return self.lead is not None and self.lead >= 0
+
+
+def scores_of(row: Row) -> dict[int, float]:
+    """Gives the distances of a recorded run, by step and in its order."""
+    return {step: row["scores"][str(step)] for step in sorted(map(int, row["scores"]))}
 
 
 def collapse_step(scores: Mapping[int, float]) -> int | None:
@@ -83,8 +88,7 @@ def first_alarm(readings: Iterable[Reading], limits: Limits) -> Alarm | None:
 
 def judged(row: Row, limits: Limits) -> Judged:
     """Judges a run under limits."""
-    scores = {int(step): score for step, score in row["scores"].items()}
-    return Judged(row, collapse_step(scores), first_alarm(readings_of(row), limits))
+    return Judged(row, collapse_step(scores_of(row)), first_alarm(readings_of(row), limits))
 
 
 def held(readings: Iterable[Reading]) -> dict[str, float]:
@@ -185,7 +189,7 @@ def page(rows: Sequence[Row], *, command: str, device: str) -> str:
     ]
     for cause in dict.fromkeys(row["cause"] for row in parts["mitigation"]):
         runs = [row for row in parts["mitigation"] if row["cause"] == cause]
-        scores = [[row["scores"][key] for key in sorted(row["scores"], key=int)] for row in runs]
+        scores = [[*scores_of(row).values()] for row in runs]
         best, last = (
             sum(pick(each) for each in scores) / len(scores) for pick in (min, lambda each: each[-1])
         )

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 from bench.ltx_cases import LTX23, PROMPT_TOKENS, ClipCase
+from bench.step import placement_of
 from torch import nn
 
 from loralab.families.ltx_video.components import QUANTIZED, STREAMS, without_sound
 from loralab.families.ltx_video.targets import TARGETS, used_pattern
-from loralab.memory import Placement
 from loralab.memory.loading import empty
 from loralab.memory.plan import Adapter, Blueprint, Peaks, Subject, Tokens
 from loralab.memory.plan.coefficients import measured
@@ -50,11 +50,7 @@ def test_a_step_needs_what_was_measured(row: dict[str, Any]) -> None:
         audio=case.audio_tokens if case.audio else 0,
         prompt_is_apart=True,
     )
-    placement = Placement(
-        device=torch.device("cuda"), dtype=torch.bfloat16, kind=None if case.kind == "bf16" else case.kind,
-        low_bit=case.low_bit, checkpointing=case.checkpointing, compile=True, offload_blocks=case.offload_blocks,
-        offload_activations=case.offload_activations,
-    )  # fmt: skip
+    placement = placement_of(case, torch.device("cuda"))
     subject = Subject(blueprint(has_audio=case.audio), Adapter(case.rank, pattern), tokens)
 
     predicted = Peaks(subject, measured()).step(placement) / 2**30

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bench.planner_error import prediction
@@ -21,18 +22,22 @@ SHAPE = {
 }  # fmt: skip
 
 
-def settings(**given: object) -> DistributionMatching:
-    known = {"sigmas": LogitNormal(), "weighting": ConstantWeighting(), "assistant": "a", **given}
-    return DistributionMatching(**known)  # type: ignore[arg-type]
+def settings(**given: Any) -> DistributionMatching:
+    known: dict[str, Any] = {
+        "sigmas": LogitNormal(),
+        "weighting": ConstantWeighting(),
+        "assistant": "a",
+        **given,
+    }
+    return DistributionMatching(**known)
 
 
 @pytest.mark.parametrize("stage", ["naive", "dm_aware"])
 def test_a_step_beside_other_adapters_needs_what_was_measured(stage: str) -> None:
     row = json.loads((DOCS / "dm_step.json").read_text())
     alone, placement, _ = prediction(SHAPE, measured())
-    copies = (
-        settings().num_copies if stage == "dm_aware" else 3
-    )  # no moments, no gradients of the fake network yet
+    # In the naive step the three others are there too, but nothing trains the fake network yet.
+    copies = settings().num_copies if stage == "dm_aware" else 3
     beside = Peaks(dataclasses.replace(alone.subject, num_copies=copies), measured())
 
     predicted = beside.step(placement) / 2**30

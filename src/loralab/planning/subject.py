@@ -9,7 +9,6 @@ from hydra.utils import instantiate
 from loralab.denoiser import ClipDenoiser, Denoiser, Model, SampleSize
 from loralab.memory.plan import Adapter, Blueprint, Drawing, Peaks, Run, Subject
 from loralab.memory.plan.coefficients import measured
-from loralab.objectives.distribution.settings import GRADIENT_COST
 from loralab.planning.clips import clip_of, draws_sound, modalities_of
 
 if TYPE_CHECKING:
@@ -81,6 +80,8 @@ def _company(config: DictConfig) -> dict[str, int]:
 
 def _passes(config: DictConfig, denoiser: Model) -> float:
     """Counts passes of the network over those of plain flow matching; banks, which runs share, are left out."""
+    from loralab.objectives.distribution.settings import GRADIENT_COST
+
     settings = _few_step(config)
     if settings is None or not isinstance(denoiser, Denoiser):
         return 1.0
@@ -88,7 +89,7 @@ def _passes(config: DictConfig, denoiser: Model) -> float:
 
 
 def _few_step(config: DictConfig) -> DistributionMatching | None:
-    """Gives the settings of the objective, where it is the one with several adapters."""
+    """Gives the settings of the objective, where it is the one with several adapters; imports no other for it."""
     if not str(config.objective._target_).endswith(".DistributionMatching"):
         return None
     settings: DistributionMatching = instantiate(config.objective)

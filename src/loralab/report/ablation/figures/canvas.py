@@ -70,7 +70,20 @@ def canvas(stem: Path, *, width_in: float, height_in: float, title: str, told: s
             made.paths.append(path)
 
 
-def wrapped(cell: str) -> str:
+@contextlib.contextmanager
+def rows(
+    stem: Path, cells: Sequence[tuple[str, int]], *, title: str, told: str
+) -> Iterator[tuple[Canvas, Any]]:
+    """Gives a figure of one column with a row for each cell and its number of seeds, from the top; and its axis."""
+    names = [f"{_wrapped(cell)} (n = {number})" for cell, number in cells]
+    with canvas(stem, width_in=COLUMN_IN, height_in=_height_of(names), title=title, told=told) as made:
+        axis = made.figure.subplots()
+        yield made, axis
+        axis.set_yticks(range(len(names)), names)
+        axis.set_ylim(len(names) - 0.4, -0.6)
+
+
+def _wrapped(cell: str) -> str:
     """Puts each factor of a cell's name on a line of its own: names stand beside the axis of one column."""
     return cell.replace(", ", ",\n")
 
@@ -81,7 +94,7 @@ def below(figure: Any, text: str, *, note: str = "") -> None:
     figure.supxlabel("\n".join([*lines, note] if note else lines), fontsize=STYLE["axes.labelsize"])
 
 
-def height_of(names: Sequence[str]) -> float:
+def _height_of(names: Sequence[str]) -> float:
     """Gives the inches that a row for each name needs, with what stands below."""
     return 0.8 + sum(max(0.26, 0.13 * (1 + name.count("\n"))) for name in names)
 

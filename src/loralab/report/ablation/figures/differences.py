@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from loralab.report.ablation.figures.canvas import (
-    BASELINE_COLOUR,
-    COLUMN_IN,
-    FAINT,
-    below,
-    canvas,
-    colour,
-    height_of,
-    mark,
-    wrapped,
-)
+from loralab.report.ablation.figures.canvas import BASELINE_COLOUR, FAINT, below, colour, mark, rows
 from loralab.report.ablation.record import PLANNED, AblationRecord, Metric
 
 
@@ -28,10 +18,8 @@ def draw_differences(record: AblationRecord, metric: Metric, stem: Path) -> list
         f"{c.cell}: {c.difference.value:+.4g} [{c.difference.low:.4g}, {c.difference.high:.4g}], {c.reading}"
         for c in shown
     )
-    names = [f"{wrapped(c.cell)} (n = {len(c.seeds)})" for c in shown]
     title = f"{record.title}: {metric.title}, difference to the baseline"
-    with canvas(stem, width_in=COLUMN_IN, height_in=height_of(names), title=title, told=told) as made:
-        axis = made.figure.subplots()
+    with rows(stem, [(c.cell, len(c.seeds)) for c in shown], title=title, told=told) as (made, axis):
         axis.axvline(0, color=BASELINE_COLOUR, linewidth=0.6)
         for y, each in enumerate(shown):
             seeds = [values[each.cell][seed] - values[each.against][seed] for seed in each.seeds]
@@ -39,8 +27,6 @@ def draw_differences(record: AblationRecord, metric: Metric, stem: Path) -> list
             axis.hlines(y, each.difference.low, each.difference.high, color=colour(y), linewidth=2.2)
             axis.scatter(seeds, [y + 0.24] * len(seeds), s=5, color=FAINT, linewidths=0)
             axis.scatter([each.difference.value], [y], s=20, color=colour(y), marker=mark(y + 1), zorder=3)
-        axis.set_yticks(range(len(shown)), names)
-        axis.set_ylim(len(shown) - 0.4, -0.6)
         side = "left" if metric.direction == "minimize" else "right"
         note = f"({side} is better; thick: bootstrap, thin: Student)"
         below(made.figure, f"{metric.title}, minus the baseline's", note=note)

@@ -5,17 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from loralab.report.ablation.figures.canvas import (
-    BASELINE_COLOUR,
-    COLUMN_IN,
-    FAINT,
-    below,
-    canvas,
-    colour,
-    height_of,
-    mark,
-    wrapped,
-)
+from loralab.report.ablation.figures.canvas import BASELINE_COLOUR, FAINT, below, colour, mark, rows
 from loralab.report.ablation.record import PLANNED, AblationRecord, Metric, Summary
 
 
@@ -26,17 +16,16 @@ def draw_values(record: AblationRecord, metric: Metric, stem: Path) -> list[Path
     if not any(own[cell].values for cell in cells):
         return []
     told = "; ".join(_told(own[cell]) for cell in cells)
-    names = [f"{wrapped(cell)} (n = {len(own[cell].values)})" for cell in cells]
     title = f"{record.title}: {metric.title}"
-    with canvas(stem, width_in=COLUMN_IN, height_in=height_of(names), title=title, told=told) as made:
-        axis = made.figure.subplots()
+    with rows(stem, [(cell, len(own[cell].values)) for cell in cells], title=title, told=told) as (
+        made,
+        axis,
+    ):
         for seed in record.seeds:
             points = [(own[cell].values[seed], y) for y, cell in enumerate(cells) if seed in own[cell].values]
             axis.plot(*zip(*points, strict=True), color=FAINT, linewidth=0.5, zorder=1) if points else None
         for y, cell in enumerate(cells):
             _cell(axis, own[cell], y=y)
-        axis.set_yticks(range(len(cells)), names)
-        axis.set_ylim(len(cells) - 0.4, -0.6)
         below(made.figure, metric.title)
     return made.paths
 
