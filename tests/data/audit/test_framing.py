@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.data.audit.portraits import portrait
 from tests.data.pictures import dataset, draw_set
 
-from loralab.data.audit.pictures import framing_findings
+from loralab.data.audit import framing as framing_module
+from loralab.data.audit.framing import framing_findings
 from loralab.errors import UserError
 
 WANTED = {"close_up": (0.4, 0.5), "medium": (0.3, 0.4), "full_body": (0.1, 0.2)}
@@ -54,5 +56,36 @@ def test_shares_are_of_the_pictures_with_people(
 ) -> None:
     records = dataset(framed(tmp_path / "p", *framings)).collect(16).train
 
-    assert [finding.kind for finding in framing_findings(records, WANTED)] == kinds
-    assert list(framing_findings(records, {})) == []
+    assert [finding.kind for finding in framing_findings(records, WANTED, cache_root=tmp_path)] == kinds
+    assert list(framing_findings(records, {}, cache_root=tmp_path)) == []
+
+
+def test_who_says_nothing_goes_by_the_face_and_what_is_said_goes_first(tmp_path: Path) -> None:
+    folder = framed(tmp_path / "p", "", "medium", "")
+    for name in ("p0", "p1"):
+        portrait().save(folder / f"{name}.png")
+    records = dataset(folder).collect(16).train
+
+    by_face, unknown, *shares = framing_findings(records, WANTED, cache_root=tmp_path)
+
+    assert [(flag.name, flag.remark) for flag in by_face.flagged] == [
+        ("p0.png", "close_up: room for 1.5 heads")
+    ]
+    assert by_face.message.startswith("1 of 3 say nothing and go by their largest face, which can be wrong")
+    assert [flag.name for flag in unknown.flagged] == ["p2.png"]
+    assert "pip install" not in unknown.message
+    assert [(each.kind, [flag.name for flag in each.flagged]) for each in shares] == [
+        ("framing medium", ["p1.png"]),
+        ("framing full_body", []),
+    ]
+
+
+def test_without_a_detector_the_way_to_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framing_module, "has_detector", lambda: False)
+    folder = framed(tmp_path / "p", "")
+    portrait().save(folder / "p0.png")
+
+    (unknown,) = framing_findings(dataset(folder).collect(16).train, WANTED, cache_root=tmp_path)
+
+    assert unknown.kind == "framing unknown"
+    assert "pip install 'loralab[framing]' finds faces" in unknown.message

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from loralab.data.audit.captions import Captioned, CaptionWishes, caption_findings
 from loralab.data.audit.copies import copies
 from loralab.data.audit.finding import Finding, Flagged
+from loralab.data.audit.framing import framing_findings
 from loralab.data.audit.looks import Look, looks_of
 from loralab.data.collect import Collection
 from loralab.data.dataset import PictureDataset
@@ -66,7 +66,7 @@ def audited_pictures(
         *_blurred(records, looks, least=wanted.blur),
         *_copied(records, looks),
         *caption_findings(captioned, wishes),
-        *framing_findings(records, wanted.framing),
+        *framing_findings(records, wanted.framing, cache_root=collection.cache_root),
     ]
 
 
@@ -158,38 +158,6 @@ def _copied(records: Sequence[Record], looks: Sequence[Look]) -> Iterator[Findin
                 for place in group
             ),
         )
-
-
-def framing_findings(
-    records: Sequence[Record], wanted: Mapping[str, tuple[float, float]]
-) -> Iterator[Finding]:
-    """Yields the shares of close-ups, medium shots and full bodies, where a recipe asks for some.
-
-    No detector comes with loralab (the cascades of OpenCV are not in its package), so that pictures say it themselves.
-    """
-    if not wanted:
-        return
-    known = [record.framing for record in records if record.framing is not None]
-    unknown = [Flagged(record.name, "", record.path) for record in records if record.framing is None]
-    if unknown:
-        yield Finding(
-            kind="framing unknown",
-            level="note",
-            message=f"{len(unknown)} of {len(records)} do not say how much of a person they show: give a column "
-            "framing in metadata.jsonl or metadata.csv, or a file <name>.framing (close_up, medium, full_body or none)",
-            flagged=tuple(unknown),
-        )
-    people = Counter(framing for framing in known if framing != "none")
-    for framing, (low, high) in wanted.items():
-        share = people[framing] / max(people.total(), 1)
-        if people and not low <= share <= high:
-            yield Finding(
-                kind=f"framing {framing}",
-                level="warning",
-                message=f"{share:.0%} of {people.total()} framed pictures are {framing}; the recipe speaks of "
-                f"{low:.0%} to {high:.0%}",
-                flagged=tuple(Flagged(r.name, "", r.path) for r in records if r.framing == framing),
-            )
 
 
 def _cropped(record: Record) -> list[float]:
