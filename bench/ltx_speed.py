@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.ltx_cases import ClipCase, all_cases  # noqa: E402  found through the line above
-from bench.packed_wave import OUT_OF_TIME, card, keep, run_wave, waves  # noqa: E402
+from bench.packed_wave import OUT_OF_TIME, keep, run_waves, waves  # noqa: E402
 from bench.shapes import to_json  # noqa: E402
 from bench.timing import WAIT_S  # noqa: E402
 
@@ -73,7 +73,7 @@ def main() -> None:
         print("\n".join(f"{name:28} {case.label}" for name, case in cases.items()))
         return
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # and what runs is ended
-    _measure(cases, arguments, started=started)
+    _measure(cases, arguments, end=started + arguments.stop_after_s)
 
 
 def chosen(patterns: Sequence[str], *, tiny: bool = False) -> dict[str, ClipCase]:
@@ -98,8 +98,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*HEAD, *(_line(row, references.get(_clip(row))) for row in rows)])
 
 
-def _measure(cases: Mapping[str, ClipCase], arguments: argparse.Namespace, *, started: float) -> None:
-    end = started + arguments.stop_after_s
+def _measure(cases: Mapping[str, ClipCase], arguments: argparse.Namespace, *, end: float) -> None:
     rows: list[Row] = []
     asked: list[Row] = [{"case": case, "width": 1, "name": name} for name, case in cases.items()]
     found = waves(
@@ -108,23 +107,17 @@ def _measure(cases: Mapping[str, ClipCase], arguments: argparse.Namespace, *, st
         guess_gib=lambda one: one["case"].guessed_gib,
         limit_gib=arguments.card_gib,
     )
-    for number, wave in enumerate(found, 1):
-        if time.monotonic() > end:
-            print(f"out of time: {len(found) - number + 1} of {len(found)} waves were not begun", flush=True)
-            break
-        at = time.monotonic() - started
-        print(
-            f"{at:.0f} s: wave {number} of {len(found)}: {', '.join(one['name'] for one in wave)}", flush=True
-        )
-        programs = [[str(ROOT / "bench" / "ltx_speed_step.py"), to_json(one["case"])] for one in wave]
-        for row in run_wave(wave, programs, limit_s=arguments.limit_s, end=end):
-            rows.append({"device": card(), **{key: value for key, value in row.items() if key != "width"}})
-            shown = {key: row[key] for key in SHOWN if key in row}
-            at = time.monotonic() - started
-            print(f"{at:.0f} s: {_named(row)}, {row['label']} {json.dumps(shown)}", flush=True)
-            if arguments.out:
-                keep(rows, arguments.out, fields=KEY)
+    for row in run_waves(found, _programs, limit_s=arguments.limit_s, end=end):
+        rows.append({key: value for key, value in row.items() if key != "width"})
+        shown = {key: row[key] for key in SHOWN if key in row}
+        print(f"{_named(row)}, {row['label']} {json.dumps(shown)}", flush=True)
+        if arguments.out:
+            keep(rows, arguments.out, fields=KEY)
     print(table(rows))
+
+
+def _programs(wave: Sequence[Row]) -> list[list[str]]:
+    return [[str(ROOT / "bench" / "ltx_speed_step.py"), to_json(one["case"])] for one in wave]
 
 
 def _line(row: Mapping[str, Any], reference: Mapping[str, Any] | None) -> str:

@@ -21,7 +21,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.memory_speed import RANKS, Reference, case  # noqa: E402  found through the line above
 from bench.packed_tables import tables  # noqa: E402
-from bench.packed_wave import card, keep, run_wave, waves  # noqa: E402
+from bench.packed_wave import keep, run_waves, waves  # noqa: E402
 from bench.shapes import Case, to_json  # noqa: E402
 from bench.timing import WAIT_S  # noqa: E402
 
@@ -90,17 +90,11 @@ def _measure_all(arguments: argparse.Namespace, *, end: float) -> None:
         guess_gib=_guess_gib,
         limit_gib=arguments.card_gib,
     )
-    for number, wave in enumerate(found, 1):
-        if time.monotonic() > end:
-            print(f"out of time: {len(found) - number + 1} of {len(found)} waves were not begun", flush=True)
-            break
-        began = time.monotonic()
-        for row in run_wave(wave, list(_programs(wave)), limit_s=arguments.limit_s, end=end):
-            rows.append({"device": card(), **row})
-            _show(rows[-1])
-            if arguments.out:
-                keep(rows, arguments.out, fields=KEY)
-        print(f"wave {number} of {len(found)} took {time.monotonic() - began:.0f} s", flush=True)
+    for row in run_waves(found, _programs, limit_s=arguments.limit_s, end=end):
+        rows.append(row)
+        _show(row)
+        if arguments.out:
+            keep(rows, arguments.out, fields=KEY)
     print(tables(rows))
 
 
@@ -133,13 +127,14 @@ def _guess_gib(one: Row) -> float:
     return base * share + 1 + max(1, one["width"]) * (1.2 + own.resolution / 1024)
 
 
-def _programs(wave: Sequence[Row]) -> Iterator[list[str]]:
-    for one in wave:
-        own = to_json(one["case"])
-        if one["width"]:
-            yield [str(ROOT / "bench" / "packed_step.py"), own, str(one["width"])]
-        else:
-            yield [str(ROOT / "bench" / "step.py"), own]
+def _programs(wave: Sequence[Row]) -> list[list[str]]:
+    return [_program(to_json(one["case"]), one["width"]) for one in wave]
+
+
+def _program(case: str, width: int) -> list[str]:
+    if width:
+        return [str(ROOT / "bench" / "packed_step.py"), case, str(width)]
+    return [str(ROOT / "bench" / "step.py"), case]
 
 
 def _show(row: Row) -> None:

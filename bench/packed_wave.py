@@ -122,6 +122,32 @@ def card() -> str | None:
         return None
 
 
+def run_waves(
+    found: Sequence[Sequence[Row]],
+    programs: Callable[[Sequence[Row]], Sequence[Sequence[str]]],
+    *,
+    limit_s: float,
+    end: float,
+) -> Iterator[Row]:
+    """Yields the row of each case, with the card, wave by wave, and says how far it is; none is begun after the end.
+
+    Args:
+        found: the waves.
+        programs: gives what to start for each case of a wave.
+        limit_s: as for `run_wave`.
+        end: as for `run_wave`.
+    """
+    began = time.monotonic()
+    for number, wave in enumerate(found, 1):
+        if time.monotonic() > end:
+            print(f"out of time: {len(found) - number + 1} of {len(found)} waves were not begun", flush=True)
+            return
+        names = ", ".join(_name(one) for one in wave)
+        print(f"{time.monotonic() - began:.0f} s: wave {number} of {len(found)}: {names}", flush=True)
+        for row in run_wave(wave, programs(wave), limit_s=limit_s, end=end):
+            yield {"device": card(), **row}
+
+
 def run_wave(
     wave: Sequence[Row], programs: Sequence[Sequence[str]], *, limit_s: float, end: float
 ) -> Iterator[Row]:
@@ -149,7 +175,7 @@ def run_wave(
                 ready_at = now
             for child in list(running):
                 for line in child.news():
-                    print(f"{child.one.get('name', child.one['case'].label)}: {line}", flush=True)
+                    print(f"{_name(child.one)}: {line}", flush=True)
                 failure = None
                 if child.process.poll() is None:
                     failure = _overdue(
@@ -165,6 +191,10 @@ def run_wave(
     finally:
         for child in running:
             child.kill()
+
+
+def _name(one: Row) -> str:
+    return str(one.get("name", one["case"].label))
 
 
 def _overdue(
