@@ -179,6 +179,7 @@ METRIC_TITLES: Mapping[str, str] = {
     "fewstep.frechet_32": "Fréchet distance at 32 steps",
     "fewstep.nfe_gap": "few steps over 32 (1 is as good)",
     "fewstep.sharpness": "sharpness, of the untouched checkpoint's",
+    "fewstep.recall": "recall, share of true pictures that are covered",
     "fewstep.accuracy": "share told from pictures without the trigger",
     "fewstep.drift": "drift of pictures without the trigger",
     "fewstep.prior_frechet": "Fréchet distance without the trigger",
