@@ -85,9 +85,8 @@ def faces_of(records: Sequence[Record], *, cache_root: Path) -> list[Face | None
 def face_in(picture: Image.Image) -> Face | None:
     """Gives the largest face that looks forward, None where none is found. Needs `has_detector()`."""
     cv2 = _opencv()
-    cascade = cv2.CascadeClassifier(
-        str(Path(cv2.data.haarcascades) / CASCADE)
-    )  # one a thread: it has a state
+    path = Path(cv2.data.haarcascades) / CASCADE
+    cascade = cv2.CascadeClassifier(str(path))  # one for each thread, since it has a state
     for side in SIDES[: 1 if max(picture.size) <= SIDES[0] else 2]:
         share = side / max(picture.size)
         size = [max(1, round(length * share)) for length in picture.size]
