@@ -200,7 +200,6 @@ def test_the_paper_says_what_was_not_measured_and_prints_the_command_that_would(
     assert r"Rank 4 is worse \& costs 5 \%." in source
 
 
-@pytest.mark.slow
 def test_a_digest_and_a_path_may_go_on_in_the_next_line_of_the_appendix(record: AblationRecord) -> None:
     origin = dataclasses.replace(record.origin, data={"a/b": "SHA-256 " + "0123456789abcdef" * 4})
 
@@ -210,6 +209,7 @@ def test_a_digest_and_a_path_may_go_on_in_the_next_line_of_the_appendix(record: 
     assert r"0123456789abcdef\allowbreak{}0123456789abcdef\allowbreak{}" in text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
 def test_the_paper_compiles(tmp_path: Path, record: AblationRecord) -> None:
     paper = Paper("Claims", "claims", "python -m loralab paper claims", (record, planned_ablation(asked())))
