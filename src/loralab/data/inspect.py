@@ -6,21 +6,17 @@ the content's hash, so that a second start reads the bytes but decodes nothing.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from PIL import Image
 
 from loralab.data.images import load_alpha, load_mask, load_picture
-from loralab.data.progress import progress_bar
+from loralab.data.memo import in_threads, remembered
 from loralab.data.records import Entry, Problem, Record, UnusableError
-from loralab.files import atomic_write, sha256_file
+from loralab.files import sha256_file
 
 MASKED_LOSSES = ("none", "file", "alpha")
 FACTS_VERSION = 1
@@ -57,12 +53,7 @@ class Inspector:
 
     def inspect(self, entries: Sequence[Entry]) -> tuple[list[Record], list[Problem]]:
         """Gives the records of good entries, in order, and the problems of the others."""
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            results = []
-            with progress_bar("check pictures", total=len(entries)) as bar:
-                for result in pool.map(self._checked, entries):
-                    results.append(result)
-                    bar.update()
+        results = in_threads("check pictures", entries, self._checked)
         records = [result for result in results if isinstance(result, Record)]
         return records, [result for result in results if isinstance(result, Problem)]
 
@@ -109,20 +100,13 @@ class Inspector:
         return entry.mask_path
 
     def _facts(self, path: Path, key: str, *, kind: Literal["picture", "mask", "alpha"]) -> Facts:
-        memo = self.cache_root / "facts" / f"{kind}-{FACTS_VERSION}" / key[:2] / f"{key}.json"
-        facts = _remembered(memo)
-        if facts is None:
-            facts = _seen(path, kind)
-            with contextlib.suppress(OSError):  # a read-only cache costs time, not the run
-                atomic_write(memo, json.dumps(asdict(facts)))
-        return facts
-
-
-def _remembered(memo: Path) -> Facts | None:
-    try:
-        return Facts(**json.loads(memo.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
+        return remembered(
+            self.cache_root,
+            f"{kind}-{FACTS_VERSION}",
+            key,
+            see=lambda: _seen(path, kind),
+            read=lambda known: Facts(**known),
+        )
 
 
 def _seen(path: Path, kind: str) -> Facts:

@@ -11,12 +11,8 @@ OpenCV 5 has neither cascades nor their detector, and its own asks for a network
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +20,8 @@ import numpy as np
 from PIL import Image
 
 from loralab.data.images import load_picture
-from loralab.data.progress import progress_bar
+from loralab.data.memo import in_threads, remembered
 from loralab.data.records import Record
-from loralab.files import atomic_write
 
 FACES_VERSION = 1
 CASCADE = "haarcascade_frontalface_alt2.xml"
@@ -65,7 +60,7 @@ class Face:
 
 def has_detector() -> bool:
     """Says whether an OpenCV is installed that brings its cascades."""
-    return _opencv() is not None
+    return _cascade() is not None
 
 
 def faces_of(records: Sequence[Record], *, cache_root: Path) -> list[Face | None]:
@@ -73,20 +68,14 @@ def faces_of(records: Sequence[Record], *, cache_root: Path) -> list[Face | None
 
     Needs `has_detector()`.
     """
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = []
-        with progress_bar("look for faces", total=len(records)) as bar:
-            for face in pool.map(lambda record: _remembered(record, cache_root), records):
-                found.append(face)
-                bar.update()
-    return found
+    return in_threads("look for faces", records, lambda record: _remembered(record, cache_root))
 
 
 def face_in(picture: Image.Image) -> Face | None:
     """Gives the largest face that looks forward, None where none is found. Needs `has_detector()`."""
-    cv2 = _opencv()
-    path = Path(cv2.data.haarcascades) / CASCADE
-    cascade = cv2.CascadeClassifier(str(path))  # one for each thread, since it has a state
+    import cv2
+
+    cascade = cv2.CascadeClassifier(str(_cascade()))  # one for each picture, since it has a state
     for side in SIDES[: 1 if max(picture.size) <= SIDES[0] else 2]:
         share = side / max(picture.size)
         size = [max(1, round(length * share)) for length in picture.size]
@@ -98,23 +87,22 @@ def face_in(picture: Image.Image) -> Face | None:
     return None
 
 
-def _opencv() -> Any:
-    """Gives OpenCV where it brings the cascade, else None."""
+def _cascade() -> Path | None:
+    """Gives the cascade's file, None where no OpenCV is installed or it brings none."""
     try:
         import cv2
     except ImportError:
         return None
-    module: Any = cv2
-    is_whole = hasattr(module, "CascadeClassifier") and (Path(module.data.haarcascades) / CASCADE).is_file()
-    return module if is_whole else None
+    package: Any = cv2
+    path = Path(package.data.haarcascades) / CASCADE
+    return path if path.is_file() else None
 
 
 def _remembered(record: Record, cache_root: Path) -> Face | None:
-    memo = cache_root / "facts" / f"face-{FACES_VERSION}" / record.key[:2] / f"{record.key}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        known = json.loads(memo.read_text(encoding="utf-8"))
-        return None if known is None else Face(**known)
-    face = face_in(load_picture(record.path))
-    with contextlib.suppress(OSError):  # a read-only cache costs time, not the check
-        atomic_write(memo, json.dumps(None if face is None else asdict(face)))
-    return face
+    return remembered(
+        cache_root,
+        f"face-{FACES_VERSION}",
+        record.key,
+        see=lambda: face_in(load_picture(record.path)),
+        read=lambda known: None if known is None else Face(**known),
+    )

@@ -8,12 +8,8 @@ dhash bit = grey(row, column) < grey(row, column + 1) of the picture at 8 x 9   
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +17,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from loralab.data.images import load_picture, resized
-from loralab.data.progress import progress_bar
+from loralab.data.memo import in_threads, remembered
 from loralab.data.records import Bucket, Record
-from loralab.files import atomic_write
 
 LOOKS_VERSION = 1
 HASH_SIDE = 8
@@ -47,13 +42,7 @@ class Look:
 
 def looks_of(records: Sequence[Record], *, cache_root: Path) -> list[Look]:
     """Looks at pictures, at the size in which each is trained; what was seen once is remembered below the cache."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = []
-        with progress_bar("look at pictures", total=len(records)) as bar:
-            for look in pool.map(lambda record: _remembered(record, cache_root), records):
-                found.append(look)
-                bar.update()
-    return found
+    return in_threads("look at pictures", records, lambda record: _remembered(record, cache_root))
 
 
 def look_at(picture: Image.Image, bucket: Bucket) -> Look:
@@ -80,11 +69,11 @@ def dhash(picture: Image.Image) -> int:
 
 def _remembered(record: Record, cache_root: Path) -> Look:
     bucket = record.buckets[0]
-    folder = cache_root / "facts" / f"look-{LOOKS_VERSION}" / record.key[:2]
-    memo = folder / f"{record.key}-{bucket}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        return Look(**json.loads(memo.read_text(encoding="utf-8")))
-    look = look_at(load_picture(record.path), bucket)
-    with contextlib.suppress(OSError):  # a read-only cache costs time, not the check
-        atomic_write(memo, json.dumps(asdict(look)))
-    return look
+    return remembered(
+        cache_root,
+        f"look-{LOOKS_VERSION}",
+        record.key,
+        see=lambda: look_at(load_picture(record.path), bucket),
+        read=lambda known: Look(**known),
+        form=f"-{bucket}",
+    )
