@@ -2,6 +2,7 @@
 
     python bench/packed.py --out docs/packed.json             # Z-Image at 512x512, packs of 4, 8 and 1
     python bench/packed.py --all --out docs/packed.json       # three models, 512 and 1024, packs of 1 to 16
+    python bench/packed.py --checkpointed 0 --out docs/packed.json    # blocks keep what the backward pass needs
     python bench/packed.py --read docs/packed.json            # prints the tables
 
 Each case runs in a process of its own. Those of a wave are made ready side by side, which is where the time goes
@@ -17,6 +18,7 @@ in time.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import signal
 import sys
@@ -51,6 +53,13 @@ def main() -> None:
     parser.add_argument("--resolutions", nargs="*", type=int, default=[512])
     parser.add_argument("--widths", nargs="*", type=int, default=[1, 4, 8])
     parser.add_argument("--kinds", nargs="*", default=["int8"], choices=["bf16", "int8", "fp8"])
+    parser.add_argument(
+        "--checkpointed",
+        nargs="*",
+        type=float,
+        default=[1.0],
+        help="shares of the blocks; 0 keeps everything",
+    )
     parser.add_argument("--all", action="store_true", help="every model, resolution and width")
     parser.add_argument("--side-by-side", type=int, default=3, help="processes of a wave, at most")
     parser.add_argument(
@@ -81,7 +90,9 @@ def _measure_all(arguments: argparse.Namespace, *, end: float) -> None:
         one
         for model in arguments.models
         for resolution in arguments.resolutions
-        for one in _cases(model, resolution, widths=arguments.widths, kinds=arguments.kinds)
+        for one in _cases(
+            model, resolution, arguments.widths, kinds=arguments.kinds, shares=arguments.checkpointed
+        )
     ]
     rows: list[Row] = []
     found = waves(
@@ -98,12 +109,15 @@ def _measure_all(arguments: argparse.Namespace, *, end: float) -> None:
     print(tables(rows))
 
 
-def _cases(model: str, resolution: int, *, widths: Sequence[int], kinds: Sequence[str]) -> list[Row]:
+def _cases(
+    model: str, resolution: int, widths: Sequence[int], *, kinds: Sequence[str], shares: Sequence[float]
+) -> list[Row]:
     """Gives the reference, a trial alone and packs of every width; width 0 is no pack."""
     reference = case(model, Reference, resolution=resolution)
     found: list[Row] = [{"case": reference, "width": 0}]
-    for kind in kinds:
-        own = case(model, {"kind": kind, "low_bit": kind != "bf16"}, resolution=resolution)
+    for kind, share in itertools.product(kinds, shares):
+        kept = {"checkpointed_blocks": share} if share else {"checkpointing": "none"}
+        own = case(model, {"kind": kind, "low_bit": kind != "bf16"}, kept, resolution=resolution)
         found += [{"case": own, "width": width} for width in (0, *widths)]
     return found
 
@@ -122,9 +136,16 @@ def _in_order(cases: Sequence[Row], models: Sequence[str]) -> list[Row]:
 def _guess_gib(one: Row) -> float:
     """Guesses high what a case holds: the base, a GiB and its activations for each trial."""
     own: Case = one["case"]
+    repeated = 0.0 if own.checkpointing == "none" else own.checkpointed_blocks
+    kept = (
+        (1 - repeated)
+        * own.tokens
+        / 1024
+        * {"flux2_klein4b": 2.5, "flux2_klein9b": 4.2, "zimage_turbo": 3.4}[own.model]
+    )
     base = {"flux2_klein4b": 8.0, "flux2_klein9b": 18.5, "zimage_turbo": 12.5}[own.model]
     share = 1.0 if own.kind == "bf16" or own.variant == "reference" else 0.55
-    return base * share + 1 + max(1, one["width"]) * (1.2 + own.resolution / 1024)
+    return base * share + 1 + max(1, one["width"]) * (1.2 + own.resolution / 1024 + kept)
 
 
 def _programs(wave: Sequence[Row]) -> list[list[str]]:

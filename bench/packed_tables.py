@@ -33,13 +33,13 @@ def trials_per_hour(row: Row) -> float | None:
 def _table(key: tuple[Any, ...], rows: Sequence[Row]) -> str:
     device, model, resolution, rank = key
     reference = next((row for row in rows if row["variant"] == "reference"), None)
-    alone = {row["kind"]: row for row in rows if row["width"] == 0 and row["variant"] != "reference"}
-    lines = [_line(row, reference=reference, alone=alone.get(row["kind"])) for row in rows]
+    alone = {_label(row): row for row in rows if row["width"] == 0 and row["variant"] != "reference"}
+    lines = [_line(row, reference=reference, alone=alone.get(_label(row))) for row in rows]
     return "\n".join([f"{model} r{rank}, {resolution}x{resolution}, {device}:", "", *HEAD, *lines])
 
 
 def _line(row: Row, *, reference: Row | None, alone: Row | None) -> str:
-    label = row.get("label", row["kind"])  # a row that failed early may have none
+    label = _label(row)
     what = label if row["variant"] == "reference" else f"{label}, {_arrangement(row['width'])}"
     speed = trials_per_hour(row)
     if speed is None:
@@ -55,6 +55,10 @@ def _line(row: Row, *, reference: Row | None, alone: Row | None) -> str:
         _ratio(row["peak_gib"], (reference or {}).get("peak_gib")),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _label(row: Row) -> str:
+    return str(row.get("label", row["kind"]))  # a row that failed early may have none
 
 
 def failure_of(row: Row) -> str:

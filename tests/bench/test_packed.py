@@ -43,7 +43,7 @@ def test_what_the_goal_is_stated_for_comes_first_and_a_wave_is_small() -> None:
         one
         for model in models
         for resolution in (512, 1024)
-        for one in _cases(model, resolution, widths=(1, 2, 4, 8, 16), kinds=("int8",))
+        for one in _cases(model, resolution, (1, 2, 4, 8, 16), kinds=("int8",), shares=(1.0,))
     ]
 
     found = waves(_in_order(cases, models), most=3, guess_gib=_guess_gib, limit_gib=72.0)

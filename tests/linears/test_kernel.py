@@ -69,6 +69,27 @@ def test_the_right_factor_may_be_a_transpose() -> None:
     assert torch.equal(y, matmul(a, b, row_scale, column_scale, left, right.t().contiguous()))
 
 
+@pytest.mark.parametrize("rank", [4, 16, 40])
+@pytest.mark.parametrize(("part_rows", "num_parts"), [(128, 3), (1, 200), (100, 5), (300, 2)])
+def test_parts_of_the_rows_may_have_right_factors_of_their_own(
+    part_rows: int, num_parts: int, rank: int
+) -> None:
+    (a, row_scale), (b, column_scale) = (
+        ROWS["int8"](drawn(part_rows * num_parts, 96)),
+        ROWS["int8"](drawn(257, 96)),
+    )
+    left, right = drawn(part_rows * num_parts, rank).bfloat16(), drawn(num_parts, 257, rank).bfloat16()
+
+    y = matmul(a, b, row_scale, column_scale, left, right)
+
+    parts = [tensor.split(part_rows) for tensor in (a, row_scale, left)]
+    apart = [
+        matmul(a_part, b, scale, column_scale, left_part, right_part)
+        for a_part, scale, left_part, right_part in zip(*parts, right, strict=True)
+    ]
+    assert torch.equal(y, torch.cat(apart))
+
+
 def test_int8_sums_are_whole_numbers_beyond_what_fp32_could_count() -> None:
     a = torch.full((16, 65536), 127, dtype=torch.int8, device="cuda")
     ones = torch.ones(16, device="cuda")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tests.memory.held import error
@@ -122,6 +124,35 @@ def test_the_adapters_own_terms_are_never_quantised(kind: str) -> None:
     assert all(error(one, other) < 2**-8 for one, other in zip(found, exact, strict=True))
     assert torch.equal(same[1], found[1])
     assert torch.equal(same[2], found[2])
+
+
+@pytest.mark.parametrize(
+    ("kind", "low_bit"),
+    [("dense", False), ("nf4", False), ("int8", False), ("int8", True), ("fp8", False), ("fp8", True)],
+)
+def test_adapters_of_parts_are_those_of_each_part_alone(kind: str, low_bit: bool) -> None:
+    weight = torch.randn(ROWS, COLUMNS)
+    tensors = [weight] if kind == "dense" else list(quantize(weight, kind).values())
+    shapes = ((6, 5, COLUMNS), (3, 4, COLUMNS), (3, ROWS, 4))
+    x, down, up = leaves = [torch.randn(shape, requires_grad=True) for shape in shapes]
+    gradient = torch.randn(6, 5, ROWS)
+    how: dict[str, Any] = {"kind": kind, "shape": (ROWS, COLUMNS), "low_bit": low_bit}
+
+    together = adapted_product(x, tensors, down=down, up=up, **how)
+    found = torch.autograd.grad(together, leaves, gradient.to(together.dtype))
+    with torch.no_grad():
+        drawn = adapted_product(x, tensors, down=down, up=up, **how)
+
+    apart = torch.cat(
+        [
+            adapted_product(part, tensors, down=down[one], up=up[one], **how)
+            for one, part in enumerate(x.chunk(3))
+        ]
+    )
+    torch.testing.assert_close(together, apart)
+    assert torch.equal(drawn, together)
+    for one, other in zip(found, torch.autograd.grad(apart, leaves, gradient.to(apart.dtype)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 def test_a_weight_is_never_given_a_gradient() -> None:

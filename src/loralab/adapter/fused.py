@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from loralab.linears import FrozenLinear, adapted_product, compute_dtype
+from loralab.linears import adapted_linear, compute_dtype, is_worth_fusing
 
 
 @functools.cache
@@ -27,27 +27,22 @@ def fused_linear() -> type[nn.Module]:
             """Gives the adapted layer's output; anything unusual is left to PEFT."""
             names = [name for name in self.active_adapters if name in self.lora_A]
             dtype = compute_dtype(x)
-            if args or kwargs or self.disable_adapters or self.merged or not self._plain(names, dtype, x):
+            if args or kwargs or self.disable_adapters or self.merged or not self._plain(names, x):
                 return super().forward(x, *args, **kwargs)
             down = torch.cat([self.lora_A[name].weight.to(dtype) for name in names])
             up = torch.cat([self.lora_B[name].weight.to(dtype) * self.scaling[name] for name in names], dim=1)
-            base = self.base_layer
-            if isinstance(base, FrozenLinear):
-                return base.adapted(x, down=down, up=up)
-            shape = (base.out_features, base.in_features)
-            y = adapted_product(
-                x.to(dtype), [base.weight], down=down, up=up, kind="dense", shape=shape, low_bit=False
-            )
-            return y if base.bias is None else y + base.bias.to(dtype)
+            return adapted_linear(self.base_layer, x, down=down, up=up)
 
-        def _plain(self, names: list[str], dtype: torch.dtype, x: Tensor) -> bool:
+        def _plain(self, names: list[str], x: Tensor) -> bool:
             """Says whether the adapters are nothing but B A, on a base for which the one product is worth it."""
-            frozen = isinstance(self.base_layer, FrozenLinear) or (x.is_cuda and dtype == torch.bfloat16)
             undropped = (
                 all(isinstance(self.lora_dropout[name], nn.Identity) for name in names) or not self.training
             )
             return (
-                bool(names) and frozen and undropped and not any(name in self.lora_variant for name in names)
+                bool(names)
+                and is_worth_fusing(self.base_layer, x)
+                and undropped
+                and not any(name in self.lora_variant for name in names)
             )
 
     return FusedLinear

@@ -67,9 +67,9 @@ class FrozenLinear(nn.Linear):
         return self._biased(y)
 
     def adapted(
-        self, x: Float[Tensor, " *m i"], *, down: Float[Tensor, " r i"], up: Float[Tensor, " o r"]
+        self, x: Float[Tensor, " *m i"], *, down: Float[Tensor, "*p r i"], up: Float[Tensor, "*p o r"]
     ) -> Float[Tensor, " *m o"]:
-        """Gives the product plus the adapter's, (x down^T) up^T, in one pass over the output."""
+        """Gives the product plus the adapter's, (x down^T) up^T, or those of p parts, in one pass over the output."""
         y = adapted_product(
             x.to(compute_dtype(x)),
             self.tensors,
@@ -97,6 +97,25 @@ def frozen_linear(
     layer = FrozenLinear(quantize(weight, kind), kind=kind, shape=(rows, columns), low_bit=low_bit)
     layer.register_parameter("bias", bias)
     return layer
+
+
+def is_worth_fusing(base: nn.Linear, x: Tensor) -> bool:
+    """Says whether one product for base and adapter saves anything here."""
+    return isinstance(base, FrozenLinear) or (x.is_cuda and compute_dtype(x) == torch.bfloat16)
+
+
+def adapted_linear(
+    base: nn.Linear, x: Float[Tensor, " *m i"], *, down: Float[Tensor, "*p r i"], up: Float[Tensor, "*p o r"]
+) -> Float[Tensor, " *m o"]:
+    """Gives the output of a layer of any format plus (x down^T) up^T, or those of p parts of x, in one product."""
+    if isinstance(base, FrozenLinear):
+        return base.adapted(x, down=down, up=up)
+    dtype = compute_dtype(x)
+    shape = (base.out_features, base.in_features)
+    y = adapted_product(
+        x.to(dtype), [base.weight], down=down, up=up, kind="dense", shape=shape, low_bit=False
+    )
+    return y if base.bias is None else y + base.bias.to(dtype)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,8 @@ In int8 and fp8 both products run on the codes where the card has tensor cores f
 quantised row by row, with the weight's own scales on g before (loralab.linears.formats). Otherwise the weight is read
 back into the precision of x, product by product, which is exact up to that precision's arithmetic. The low-rank terms
 are never quantised.
+
+Several adapters may share a product, each for its own of p equal parts of the rows: down [p, r, i], up [p, o, r].
 """
 
 from __future__ import annotations
@@ -43,18 +45,28 @@ def adapted_product(
     x: Float[Tensor, " *m i"],
     tensors: Sequence[Tensor],
     *,
-    down: Float[Tensor, " r i"],
-    up: Float[Tensor, " o r"],
+    down: Float[Tensor, "*p r i"],
+    up: Float[Tensor, "*p o r"],
     kind: str,
     shape: Sequence[int],
     low_bit: bool,
 ) -> Float[Tensor, " *m o"]:
-    """Gives x W^T + (x down^T) up^T; down and up are differentiable and in the precision of the result."""
+    """Gives x W^T + (x down^T) up^T; down and up are differentiable and in the precision of the result.
+
+    Args:
+        x: its rows are p equal parts where there are p adapters.
+        tensors: the weight.
+        down: A of one adapter, or of p in the order of their parts.
+        up: B likewise, with the adapter's scale in it.
+        kind: int8, fp8, nf4 or dense.
+        shape: [o, i].
+        low_bit: both products of the weight run on its codes.
+    """
     flat = x.reshape(-1, x.shape[-1])
     if torch.is_grad_enabled() and (x.requires_grad or down.requires_grad or up.requires_grad):
         y: Tensor = _Adapted.apply(flat, down, up, kind, tuple(shape), low_bit, *tensors)
     else:
-        h = flat.to(down.dtype) @ down.t()
+        h = (_in_parts(flat.to(down.dtype), down) @ down.mT).flatten(0, -2)
         y = _forward(flat, tensors, kind=kind, shape=shape, low_bit=low_bit, left=h, right=up)
     return y.view(*x.shape[:-1], shape[0])
 
@@ -88,7 +100,7 @@ class _Adapted(torch.autograd.Function):
         *tensors: Tensor,
     ) -> Tensor:
         narrow = x.to(down.dtype)
-        h = narrow @ down.t()
+        h = (_in_parts(narrow, down) @ down.mT).flatten(0, -2)
         ctx.save_for_backward(narrow, h, down, up, *tensors)
         ctx.kind, ctx.shape, ctx.low_bit, ctx.dtype = kind, shape, low_bit, x.dtype
         return _forward(x, tensors, kind=kind, shape=shape, low_bit=low_bit, left=h, right=up)
@@ -97,11 +109,19 @@ class _Adapted(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> Any:
         x, h, down, up, *tensors = ctx.saved_tensors
         g = g.to(down.dtype)
-        dh = g @ up
+        parts = _in_parts(g, up)
+        dh = parts @ up
         dx = _backward(
-            g, tensors, kind=ctx.kind, shape=ctx.shape, low_bit=ctx.low_bit, left=dh, right=down.t()
+            g,
+            tensors,
+            kind=ctx.kind,
+            shape=ctx.shape,
+            low_bit=ctx.low_bit,
+            left=dh.flatten(0, -2),
+            right=down.mT,
         )
-        return dx.to(ctx.dtype), dh.t() @ x, g.t() @ h, None, None, None, *[None] * len(tensors)
+        d_down, d_up = dh.mT @ _in_parts(x, down), parts.mT @ _in_parts(h, down)
+        return dx.to(ctx.dtype), d_down, d_up, None, None, None, *[None] * len(tensors)
 
 
 def _forward(
@@ -159,13 +179,22 @@ def _matmul(
     if column_scale is not None:
         y = y * column_scale
     if left is not None and right is not None:
-        y = y + left.float() @ right.float().t()
+        y = y + (_in_parts(left.float(), right) @ right.float().mT).view(y.shape)
     return y.to(torch.bfloat16)
 
 
 def _dense(x: Tensor, weight: Tensor, *, left: Tensor | None, right: Tensor | None) -> Tensor:
     y = x @ weight
-    return y if left is None or right is None else torch.addmm(y, left, right.t())
+    if left is None or right is None:
+        return y
+    if right.dim() == 2:
+        return torch.addmm(y, left, right.t())
+    return torch.baddbmm(_in_parts(y, right), _in_parts(left, right), right.mT).view(y.shape)
+
+
+def _in_parts(rows: Tensor, factor: Tensor) -> Tensor:
+    """Gives a matrix as the equal parts that the adapters of `factor` are for; whole where that is one."""
+    return rows if factor.dim() == 2 else rows.view(factor.shape[0], -1, rows.shape[-1])
 
 
 def _transposed(codes: Tensor) -> Tensor:

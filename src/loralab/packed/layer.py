@@ -4,7 +4,8 @@
 
 A batch is K equal parts, in the order of their slots. Ranks are padded with zeros to the largest, so that all adapters
 of a layer are two batched products whatever trials are there, and compiled code outlives them. A slot whose trial
-adapts other layers has zeros here.
+adapts other layers has zeros here. On GPUs and low-bit bases the second is part of the base's own product, as it is for
+a trial alone (loralab.adapter.fused), unless a trial has dropout.
 
 Nothing mixes the parts: what is not finite in one stays in it.
 """
@@ -17,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from loralab.linears import adapted_linear, is_worth_fusing
 from loralab.packed.routing import Routing
 
 
@@ -43,7 +45,8 @@ class PackedLinear(nn.Module):
         place: dict[str, Any] = {"device": routing.device, "dtype": dtype}  # blocks may wait in main memory
         self.down = nn.Parameter(torch.zeros(width, rank, base_layer.in_features, **place))
         self.up = nn.Parameter(torch.zeros(width, base_layer.out_features, rank, **place))
-        self.register_buffer("scale", torch.zeros(width, 1, 1, **place), persistent=False)
+        scale = torch.zeros(width, 1, 1, device=routing.device)  # fp32, as PEFT's factor is before it rounds
+        self.register_buffer("scale", scale, persistent=False)
 
     @property
     def weight(self) -> Float[Tensor, " o i"]:
@@ -61,16 +64,22 @@ class PackedLinear(nn.Module):
             raise ValueError(
                 f"a packed layer was given {x.shape[0]} rows, not one for each of {routing.num_samples} samples"
             )
-        y = self.base_layer(x)
         down: Tensor = self.down
         up: Tensor = self.up
         scale = self.scale
         if routing.present is not None:
             down, up, scale = (tensor[routing.present] for tensor in (down, up, scale))
+        if is_worth_fusing(self.base_layer, x) and not routing.drops:
+            return adapted_linear(self.base_layer, x, down=down, up=_scaled(up, scale))
+        y = self.base_layer(x)
         parts = x.to(down.dtype).reshape(down.shape[0], -1, x.shape[-1])
-        inner = torch.bmm(routing.dropped(parts, layer=self), down.transpose(1, 2))
-        if y.dtype == up.dtype == torch.bfloat16:  # rounded as alone (loralab.adapter.fused); no wide copy
+        inner = torch.bmm(routing.dropped(parts, layer=self), down.mT)
+        if y.dtype == up.dtype == torch.bfloat16:  # no wide copy
             within = y.reshape(len(parts), -1, y.shape[-1])
-            return torch.baddbmm(within, inner, (up * scale).transpose(1, 2)).view(y.shape)
-        update = torch.bmm(inner, up.transpose(1, 2)) * scale
+            return torch.baddbmm(within, inner, _scaled(up, scale).mT).view(y.shape)
+        update = torch.bmm(inner, up.mT) * scale
         return y + update.view(y.shape)
+
+
+def _scaled(up: Tensor, scale: Tensor) -> Tensor:
+    return (up * scale).to(up.dtype)

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 
 
 class Routing:
-    """The present pass of the network, as its packed layers see it."""
+    """The present pass of the network, as its packed layers see it.
+
+    Attributes:
+        device: where adapters are computed.
+        num_samples: of all parts.
+        present: the slots that have a part, in their order; None where all have one.
+        drops: some trial of the pass has dropout on.
+    """
 
     def __init__(self, *, width: int, device: torch.device, exact: bool) -> None:
         """Has no samples yet.
@@ -29,7 +36,7 @@ class Routing:
         self.num_samples = 0
         self.present: Tensor | None = None
         self._exact = exact
-        self._drops = False
+        self.drops = False
         self._rates = torch.zeros(width, device=device)
         self._given: list[float] = [0.0] * width
         self._generators: list[torch.Generator | None] = [None] * width
@@ -58,7 +65,7 @@ class Routing:
         self.num_samples = num_samples
         self._slots = list(slots)
         self.present = None if is_whole else self._index(tuple(slots))
-        self._drops = training and any(self._given[slot] for slot in slots)
+        self.drops = training and any(self._given[slot] for slot in slots)
         self._begun = {}
 
     def _index(self, slots: tuple[int, ...]) -> Tensor:
@@ -69,7 +76,7 @@ class Routing:
 
     def dropped(self, parts: Float[Tensor, " k m i"], *, layer: nn.Module) -> Float[Tensor, " k m i"]:
         """Gives the parts with each slot's dropout applied."""
-        if not self._drops:
+        if not self.drops:
             return parts
         if self._exact:
             return parts * torch.stack(
