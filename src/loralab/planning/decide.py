@@ -59,9 +59,7 @@ class Decision:
         }
 
 
-def decided(
-    config: DictConfig, policy: MemoryPolicy, denoiser: Model, *, device: torch.device, once: bool = True
-) -> Decision:
+def decided(config: DictConfig, policy: MemoryPolicy, denoiser: Model, *, device: torch.device) -> Decision:
     """Decides what a training configuration leaves open, and says so in the log.
 
     Args:
@@ -69,7 +67,6 @@ def decided(
         policy: of the configuration.
         denoiser: of the configuration.
         device: where it trains.
-        once: what is compiled serves this run alone, and not many like it.
 
     Raises:
         UserError: if nothing fits, with the least that would be needed.
@@ -81,7 +78,7 @@ def decided(
         policy.dtype(device)  # refuses a GPU without bf16
         card = cards.present(device, measured())
         budget = policy.budget_gib or cards.free_gib(device)
-        choice = chosen(peaks, run, policy, card=card, budget_gib=budget, once=once)
+        choice = chosen(peaks, run, policy, card=card, budget_gib=budget)
         for line in remarks(choice):
             log.info("memory: %s", line)
         policy = settled(policy, choice.taken)
@@ -90,7 +87,7 @@ def decided(
 
 
 def chosen(
-    peaks: Peaks, run: Run, policy: MemoryPolicy, *, card: cards.Card, budget_gib: float, once: bool = True
+    peaks: Peaks, run: Run, policy: MemoryPolicy, *, card: cards.Card, budget_gib: float
 ) -> choose.Choice:
     """Chooses what a policy with precision=auto leaves open; blocks of a short run are not compiled unless asked for.
 
@@ -104,7 +101,7 @@ def chosen(
 
     fixed = fixed_of(policy)
     choice = best(fixed)
-    if once and policy.compile == "auto" and not choose.pays_to_compile(choice.taken, run):
+    if policy.compile == "auto" and not choose.pays_to_compile(choice.taken, run):
         return best(dataclasses.replace(fixed, compile=False))
     return choice
 

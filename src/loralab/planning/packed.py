@@ -1,24 +1,33 @@
-"""How many trials fit beside each other on one base."""
+"""How many trials train beside each other on one base, and how the base is held for them.
+
+What is free on a card can go to more trials, or to blocks that keep what their backward pass needs, which saves
+computing it again. memory=auto therefore decides both at once, by the trials per hour that the planner predicts.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 from typing import TYPE_CHECKING
 
 import torch
 from omegaconf import OmegaConf
 
 from loralab.memory import MemoryPolicy, Placement
-from loralab.memory.plan import cards
-from loralab.planning.decide import decided
-from loralab.planning.subject import subject_of
+from loralab.memory.plan import Peaks, cards, choose
+from loralab.memory.plan.coefficients import measured
+from loralab.memory.plan.text import remarks
+from loralab.planning.decide import Decision, fixed_of, settled
+from loralab.planning.subject import run_of, subject_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from loralab.denoiser import Denoiser
-    from loralab.memory.plan import Peaks
+    from loralab.memory.plan import Option
 
-WIDTHS = (16, 8, 4, 2)
+log = logging.getLogger("loralab")
+WIDTHS = (1, 2, 4, 8, 16)
 ON_CPU = 4
 """There a pass of more trials takes as much longer; what packing saves is starting processes and loading the base."""
 
@@ -32,7 +41,7 @@ def pack_width(
     device: torch.device,
     most: int,
 ) -> int:
-    """Gives how many trials to train at a time: the widest pack that fits, at most `most`.
+    """Gives how many trials to train at a time: the narrowest pack of those with about the most trials per hour.
 
     Args:
         config: of any of the trials.
@@ -44,24 +53,82 @@ def pack_width(
     """
     if device.type != "cuda":
         return min(ON_CPU, most)
-    placement = decided(config, policy, denoiser, device=device, once=False).placement
-    budget = (policy.budget_gib or cards.free_gib(device)) * cards.GIB
-    one = OmegaConf.merge(config, {"adapter": {"rank": rank}})
-    alone = subject_of(one, denoiser)  # type: ignore[arg-type]
-    accumulates = config.batch_size > config.micro_batch_size
+    packs = _Packs(config, policy, denoiser, rank=rank, device=device)
+    rates = {}
     for width in WIDTHS:
-        if width <= most:
-            sizes = {
-                "micro_batch_size": width * config.micro_batch_size,
-                "batch_size": width * config.batch_size,
-            }
-            together = subject_of(OmegaConf.merge(one, sizes), denoiser)  # type: ignore[arg-type]
-            if (
-                packed_bytes(together, alone, placement=placement, width=width, accumulates=accumulates)
-                <= budget
-            ):
-                return width
-    return 1
+        found = packs.options(width) if width <= most else []
+        if any(option.peak_gib <= packs.budget_gib for option in found):
+            rates[width] = width / choose.choose(found, budget_gib=packs.budget_gib).taken.step_s
+    fast = max(rates.values(), default=0.0) * (1 - choose.AS_FAST)
+    return min((width for width, rate in rates.items() if rate >= fast), default=1)
+
+
+def pack_decision(
+    config: DictConfig,
+    policy: MemoryPolicy,
+    denoiser: Denoiser,
+    *,
+    rank: int,
+    width: int,
+    device: torch.device,
+) -> Decision:
+    """Decides how a pack holds its base, as `decided` does for a trial alone, and says so in the log.
+
+    Raises:
+        UserError: if nothing fits, with the least that would be needed.
+    """
+    if device.type != "cuda":
+        return Decision(policy.on(device))
+    packs = _Packs(config, policy, denoiser, rank=rank, device=device)
+    found = packs.options(width)
+    if policy.precision != "auto":
+        return Decision(policy.on(device), found[0].peak_gib)
+    choice = choose.choose(found, budget_gib=packs.budget_gib)
+    for line in remarks(choice):
+        log.info("memory: %s", line)
+    return Decision(settled(policy, choice.taken).on(device), choice.taken.peak_gib)
+
+
+class _Packs:
+    """Predicts packs of every width under every placement that a policy leaves open."""
+
+    def __init__(
+        self,
+        config: DictConfig,
+        policy: MemoryPolicy,
+        denoiser: Denoiser,
+        *,
+        rank: int,
+        device: torch.device,
+    ) -> None:
+        policy.dtype(device)  # refuses a GPU without bf16
+        one = OmegaConf.merge(config, {"adapter": {"rank": rank}})
+        self._alone = subject_of(one, denoiser)  # type: ignore[arg-type]
+        self._run = dataclasses.replace(run_of(config, denoiser), drawing=None)  # whoever draws is not packed
+        self._card = cards.present(device, measured())
+        self._placements = [policy.on(device)]
+        if policy.precision == "auto":
+            self._placements = choose.candidates(fixed_of(policy), self._card)
+        self.budget_gib = policy.budget_gib or cards.free_gib(device)
+
+    def options(self, width: int) -> list[Option]:
+        subject = self._alone.subject
+        together = Peaks(
+            dataclasses.replace(subject, micro_batch=width * subject.micro_batch), self._alone.measured
+        )
+
+        def peak_gib(option: Option) -> float:
+            bytes_ = packed_bytes(
+                together,
+                self._alone,
+                placement=option.placement,
+                width=width,
+                accumulates=subject.accumulated,
+            )
+            return max(option.peak_gib, bytes_ / cards.GIB)
+
+        found = choose.options(together, self._run, self._placements, card=self._card)
+        return [dataclasses.replace(option, peak_gib=peak_gib(option)) for option in found]
 
 
 def packed_bytes(

@@ -24,7 +24,7 @@ from loralab.denoiser import Denoiser
 from loralab.errors import UserError
 from loralab.memory import pick_device
 from loralab.packed import Meeting, PackedBase, Seat, SharedBatches
-from loralab.planning import decided
+from loralab.planning.packed import pack_decision
 from loralab.quiet import quiet_libraries
 from loralab.run.alike import differing, unpackable
 from loralab.run.experiment import encoded_for, run
@@ -74,11 +74,14 @@ class Pack:
         experiment = build(config)
         lightning.seed_everything(config.seed, verbose=False)
         device = pick_device(config.trainer.accelerator)
-        self._decision = decided(config, experiment.memory, experiment.denoiser, device=device, once=False)
+        assert isinstance(experiment.denoiser, Denoiser)
+        self._decision = pack_decision(
+            config, experiment.memory, experiment.denoiser, rank=rank, width=width, device=device
+        )
         placement = self._decision.placement
         experiment.denoiser.place(placement)
         self._encoded = encoded_for(config, experiment)
-        assert isinstance(experiment.denoiser, Denoiser) and isinstance(self._encoded.dataset, EncodedDataset)
+        assert isinstance(self._encoded.dataset, EncodedDataset)
         self._base = PackedBase(
             experiment.denoiser,
             width=width,

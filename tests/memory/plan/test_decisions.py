@@ -4,49 +4,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
-from bench.configs import save_configs
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
-from omegaconf import DictConfig
+from tests.memory.plan.asked import CUDA, configured
 
-from loralab.config import CONF, model_arguments
 from loralab.memory import Placement
 from loralab.planning import decided, drawing_placement
-
-CUDA = torch.device("cuda", 0)
-
-
-@pytest.fixture(scope="module")
-def klein(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_configs("flux2_klein9b", tmp_path_factory.mktemp("klein"))
-
-
-@pytest.fixture
-def card(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Lets torch speak of a card with so much free memory."""
-
-    def present(name: str, *, free_gib: float, capability: tuple[int, int]) -> None:
-        size = SimpleNamespace(total_memory=24 * 2**30)
-        answers = {
-            "get_device_name": name, "get_device_properties": size, "get_device_capability": capability,
-            "is_bf16_supported": True, "memory_reserved": 0, "memory_allocated": 0,
-            "mem_get_info": (int(free_gib * 2**30), size.total_memory),
-        }  # fmt: skip
-        for key, answer in answers.items():
-            monkeypatch.setattr(torch.cuda, key, lambda *_, answer=answer: answer)
-
-    return present
-
-
-def configured(name: str, klein: Path, *overrides: str) -> tuple[DictConfig, Any, Any]:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose(name, ["model=flux2_klein9b", f"model.checkpoint='{klein}'", *overrides])
-    return config, instantiate(config.memory), instantiate(model_arguments(config))
 
 
 def test_auto_becomes_what_fits_into_the_free_memory_and_says_its_neighbours(
@@ -71,21 +35,20 @@ def test_auto_becomes_what_fits_into_the_free_memory_and_says_its_neighbours(
 
 
 @pytest.mark.parametrize(
-    ("overrides", "once", "compiles"),
+    ("overrides", "compiles"),
     [
-        (["steps=50"], True, False),
-        (["steps=50", "memory.compile=true"], True, True),
-        (["steps=50"], False, True),  # a pack, whose other trials need it too
-        (["steps=2000"], True, True),
+        (["steps=50"], False),
+        (["steps=50", "memory.compile=true"], True),
+        (["steps=2000"], True),
     ],
 )
 def test_blocks_of_a_run_of_seconds_are_not_compiled(
-    overrides: list[str], once: bool, compiles: bool, klein: Path, card: Any
+    overrides: list[str], compiles: bool, klein: Path, card: Any
 ) -> None:
     card("NVIDIA GeForce RTX 4090", free_gib=24, capability=(8, 9))
     config, policy, denoiser = configured("train", klein, *overrides)
 
-    assert decided(config, policy, denoiser, device=CUDA, once=once).placement.compile is compiles
+    assert decided(config, policy, denoiser, device=CUDA).placement.compile is compiles
 
 
 def test_a_chosen_precision_is_not_touched_but_predicted(klein: Path, card: Any) -> None:

@@ -68,6 +68,7 @@ class Peaks:
         self.in_block = [[layer for layer in self.layers if layer.block == index] for index in places]
         self.lengths = [subject.tokens.of(stream_of_block(layers)) for layers in self.in_block]
         self.block_tokens = [subject.micro_batch * length for length in self.lengths]
+        self.learning = self._learning()
 
     def weights(self, placement: Placement) -> Held:
         """Counts the transformer's weights as placed."""
@@ -100,13 +101,6 @@ class Peaks:
         """Gives what was measured of the placement's way of training."""
         return self.measured.of(self.subject.blueprint.family, placement)
 
-    @property
-    def learning(self) -> range:
-        """The blocks that have a backward pass: from the first adapted one on."""
-        places = [layer.block for layer in self.layers if layer.adapted]
-        first = min(-1 if place is None else place for place in places)
-        return range(max(first, 0), len(self._names))
-
     def trained_bytes(self) -> int:
         """Counts what stays of the adapter between steps: weights, optimizer state, average."""
         copies = 2 if self.subject.adapter.averaged else 1
@@ -125,7 +119,8 @@ class Peaks:
 
     def saved(self, placement: Placement) -> float:
         """Counts what is on the device of what blocks save for the backward pass, when all have run."""
-        saved = [sum(self._saved_of(index, placement)) for index in self.learning]
+        plain = self.plain(placement)
+        saved = [self._saved_of(index, placement, is_plain=index in plain) for index in self.learning]
         return sum(saved[-BACK_ON_DEVICE:] if placement.offload_activations else saved)
 
     def moved(self, placement: Placement) -> float:
@@ -168,18 +163,24 @@ class Peaks:
         per_token = self.coefficients(placement).forward * _width(placement) * self.subject.blueprint.dim
         return self._resident(placement) + per_token * num_tokens + self.made_anew(placement)
 
+    def _learning(self) -> range:
+        """Gives the blocks that have a backward pass: from the first adapted one on."""
+        places = [layer.block for layer in self.layers if layer.adapted]
+        first = min(-1 if place is None else place for place in places)
+        return range(max(first, 0), len(self._names))
+
     def _resident(self, placement: Placement) -> float:
         held = self.weights(placement).on_device(placement.offload_blocks)
         return self.subject.num_backbones * held + self.measured.constant
 
-    def _saved_of(self, index: int, placement: Placement) -> tuple[float, float]:
+    def _saved_of(self, index: int, placement: Placement, *, is_plain: bool) -> float:
         """Bytes that a block saves: its input, or everything, and its attention's results."""
         blueprint, tokens = self.subject.blueprint, self.block_tokens[index]
         one = blueprint.dim * _width(placement) * tokens
-        if index in self.plain(placement):
-            return one * self.coefficients(placement).kept, 0.0
+        if is_plain:
+            return one * self.coefficients(placement).kept
         selective = placement.checkpointing == "selective"
-        return 2 * one, 2 * one + 4 * blueprint.num_heads * tokens if selective else 0.0
+        return 2 * one + (2 * one + 4 * blueprint.num_heads * tokens if selective else 0.0)
 
 
 def _width(placement: Placement) -> float:

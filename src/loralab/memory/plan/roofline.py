@@ -48,8 +48,11 @@ class Roofline:
 
     def known_s(self, placement: Placement) -> float:
         """Predicts what follows from shapes alone: products, attention and copies of weights."""
-        blocks = range(len(self.peaks.block_tokens))
-        return sum(self._block_s(index, placement, learning=index in self.peaks.learning) for index in blocks)
+        plain, learning = self.peaks.plain(placement), self.peaks.learning
+        return sum(
+            self._block_s(index, placement, learning=index in learning, is_plain=index in plain)
+            for index in self._blocks()
+        )
 
     def measured_terms(self, placement: Placement) -> tuple[float, float]:
         """Gives the factors (seconds per unit) of `traffic` and `launch` in a step; backwards counts as two passes."""
@@ -71,9 +74,8 @@ class Roofline:
         weights = self.peaks.weights(placement).waiting(placement.offload_blocks)
         return self._beside(computing, weights / self._pcie)
 
-    def _block_s(self, index: int, placement: Placement, *, learning: bool) -> float:
-        plain = index in self.peaks.plain(placement) or not learning
-        mode = "none" if plain else placement.checkpointing
+    def _block_s(self, index: int, placement: Placement, *, learning: bool, is_plain: bool) -> float:
+        mode = "none" if is_plain or not learning else placement.checkpointing
         seconds = 0.0
         for layer in self.peaks.in_block[index]:
             again = mode != "none" and (layer.repeated or not placement.compile)
