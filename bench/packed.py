@@ -33,12 +33,20 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 from bench.memory_speed import RANKS, Reference, case  # noqa: E402  found through the line above
 from bench.packed_tables import tables  # noqa: E402
 from bench.packed_wave import keep, run_waves, waves  # noqa: E402
+from bench.planner_error import prediction  # noqa: E402
 from bench.shapes import Case, to_json  # noqa: E402
-from bench.timing import WAIT_S  # noqa: E402
+from bench.timing import GIB, WAIT_S  # noqa: E402
+
+from loralab.memory.plan.coefficients import measured  # noqa: E402
+from loralab.planning.packed import packed_bytes  # noqa: E402
 
 STAGES = ((4, 8), (16, 0))
 """Widths in the order of their weight: the goal is stated for the first, beside the reference; the rest comes last."""
 SHOWN = ("ms", "peak_gib", "ready_s", "num_graphs", "passes", "failed")
+ANY_CARD = "NVIDIA H200"
+"""Memory that is needed is predicted alike for all cards."""
+ROOM_GIB = 2.0
+"""Of a process: CUDA itself, and what the allocator keeps beyond the peak."""
 KEY = ("device", "width", *Case.__dataclass_fields__)
 Row = dict[str, Any]
 
@@ -63,7 +71,7 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="every model, resolution and width")
     parser.add_argument("--side-by-side", type=int, default=3, help="processes of a wave, at most")
     parser.add_argument(
-        "--card-gib", type=float, default=72.0, help="that a wave must fit on, by a rough guess"
+        "--card-gib", type=float, default=72.0, help="that a wave must fit on, as the planner predicts"
     )
     parser.add_argument(
         "--limit-s", type=float, default=WAIT_S, help=f"until a case is ready to be timed; at most {WAIT_S:g}"
@@ -98,7 +106,7 @@ def _measure_all(arguments: argparse.Namespace, *, end: float) -> None:
     found = waves(
         _in_order(cases, arguments.models),
         most=arguments.side_by_side,
-        guess_gib=_guess_gib,
+        guess_gib=_needs_gib,
         limit_gib=arguments.card_gib,
     )
     for row in run_waves(found, _programs, limit_s=arguments.limit_s, end=end):
@@ -133,19 +141,17 @@ def _in_order(cases: Sequence[Row], models: Sequence[str]) -> list[Row]:
     return sorted(cases, key=rank)
 
 
-def _guess_gib(one: Row) -> float:
-    """Guesses high what a case holds: the base, a GiB and its activations for each trial."""
+def _needs_gib(one: Row) -> float:
+    """Gives what a case holds: the reference about its weights in bf16, all others as the planner predicts."""
     own: Case = one["case"]
-    repeated = 0.0 if own.checkpointing == "none" else own.checkpointed_blocks
-    kept = (
-        (1 - repeated)
-        * own.tokens
-        / 1024
-        * {"flux2_klein4b": 2.5, "flux2_klein9b": 4.2, "zimage_turbo": 3.4}[own.model]
-    )
-    base = {"flux2_klein4b": 8.0, "flux2_klein9b": 18.5, "zimage_turbo": 12.5}[own.model]
-    share = 1.0 if own.kind == "bf16" or own.variant == "reference" else 0.55
-    return base * share + 1 + max(1, one["width"]) * (1.2 + own.resolution / 1024 + kept)
+    if own.variant == "reference":
+        return {"flux2_klein4b": 8.0, "flux2_klein9b": 18.5, "zimage_turbo": 12.5}[own.model] + 3
+    width = max(1, one["width"])
+    row = {**vars(own), "tokens": own.tokens, "device": ANY_CARD}
+    alone, placement, _ = prediction(row, measured())
+    together, _, _ = prediction({**row, "batch": width * own.batch}, measured())
+    bytes_ = packed_bytes(together, alone, placement=placement, width=width, accumulates=False)
+    return bytes_ / GIB + ROOM_GIB
 
 
 def _programs(wave: Sequence[Row]) -> list[list[str]]:
