@@ -15,6 +15,12 @@ import torch
 
 BUSY = ("kernel", "gpu_memcpy", "gpu_memset")
 """Categories of a trace that are work of the GPU; annotations lie on its timeline as well and span the gaps."""
+GROUPS = {
+    "low_bit_products": ("_matmul",),
+    "attention": ("sdpa", "flash", "fmha", "cudnn::fusion"),
+    "other_products": ("nvjet", "gemm", "cutlass"),
+}
+"""Parts of kernels' names, by what the kernels do."""
 
 
 def gpu_idle_share(profile: Any) -> float:
@@ -37,6 +43,16 @@ def gpu_busy_ms(profile: Any) -> float:
     return (1 - share) * span / 1000
 
 
+def group_ms(profile: Any) -> dict[str, float]:
+    """Gives the milliseconds of kernels by what they do; arguments as for `gpu_idle_share`."""
+    found = dict.fromkeys((*GROUPS, "rest"), 0.0)
+    for event in _events(profile):
+        name = str(event["name"])
+        group = next((key for key, parts in GROUPS.items() if any(part in name for part in parts)), "rest")
+        found[group] += float(event["dur"]) / 1000
+    return found
+
+
 def idle_share(intervals: Iterable[tuple[float, float]]) -> float:
     """Gives the share of the time from the first start to the last end that no (start, duration) covers."""
     ordered = sorted(intervals)
@@ -51,8 +67,12 @@ def idle_share(intervals: Iterable[tuple[float, float]]) -> float:
 
 
 def _busy(profile: Any) -> list[tuple[float, float]]:
+    return [(float(event["ts"]), float(event["dur"])) for event in _events(profile)]
+
+
+def _events(profile: Any) -> list[Mapping[str, Any]]:
     events = _exported(profile) if isinstance(profile, torch.profiler.profile) else profile
-    return [(float(event["ts"]), float(event["dur"])) for event in events if event.get("cat") in BUSY]
+    return [event for event in events if event.get("cat") in BUSY]
 
 
 def _exported(profile: Any) -> list[Mapping[str, Any]]:

@@ -3,7 +3,7 @@
     python bench/packed.py --out docs/packed.json             # Z-Image at 512x512, packs of 4, 8 and 1
     python bench/packed.py --all --out docs/packed.json       # three models, 512 and 1024, packs of 1 to 16
     python bench/packed.py --checkpointed 0 --out docs/packed.json    # blocks keep what the backward pass needs
-    python bench/packed.py --read docs/packed.json            # prints the tables
+    python bench/packed.py --read docs/packed.json            # prints the tables, draws the picture
 
 Each case runs in a process of its own. Those of a wave are made ready side by side, which is where the time goes
 (imports, compiling), and then timed one after another, alone on the card. Random weights of the true shapes, LoRA on
@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.memory_speed import RANKS, Reference, case  # noqa: E402  found through the line above
+from bench.packed_picture import draw  # noqa: E402
 from bench.packed_tables import tables  # noqa: E402
 from bench.packed_wave import keep, run_waves, waves  # noqa: E402
 from bench.planner_error import prediction  # noqa: E402
@@ -78,7 +79,7 @@ def main() -> None:
     )
     parser.add_argument("--stop-after-s", type=float, default=float("inf"), help="of the whole call")
     parser.add_argument("--out", type=Path, help="JSON file; other rows in it stay")
-    parser.add_argument("--read", type=Path, help="JSON file to print the tables of")
+    parser.add_argument("--read", type=Path, help="JSON file to make tables and picture of")
     arguments = parser.parse_args()
     if not 0 < arguments.limit_s <= WAIT_S:
         parser.error(
@@ -87,7 +88,9 @@ def main() -> None:
     if arguments.all:
         arguments.models, arguments.resolutions, arguments.widths = [*RANKS], [512, 1024], [1, 2, 4, 8, 16]
     if arguments.read:
-        print(tables(json.loads(arguments.read.read_text())))
+        known = json.loads(arguments.read.read_text())
+        print(tables(known))
+        draw(known, arguments.read.with_suffix(".png"))
     else:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # and what runs is ended
         _measure_all(arguments, end=started + arguments.stop_after_s)

@@ -16,13 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-from bench.shapes import Case, latents_shape, prompt_embeds  # noqa: E402  found through the line above
+from bench.idle import gpu_busy_ms, group_ms  # noqa: E402  found through the line above
+from bench.shapes import Case, latents_shape, prompt_embeds  # noqa: E402
 from bench.step import move, placed  # noqa: E402
-from bench.timing import GIB, TIMED_STEPS, WARM_STEPS, Alone, arrive, elapsed_ms, last_lines  # noqa: E402
+from bench.timing import (  # noqa: E402
+    GIB,
+    PROFILED_STEPS,
+    TIMED_STEPS,
+    WARM_STEPS,
+    Alone,
+    arrive,
+    elapsed_ms,
+    last_lines,
+)
 
 Row = dict[str, Any]
 
@@ -150,6 +161,7 @@ class _Clock:
         self._device, self._alone, self._began = device, Alone(wave), time.perf_counter()
         self._marks: list[Any] = []
         self._num_whole = 0
+        self._profile: Any = None
 
     def tick(self, index: int, *, num_whole: int) -> None:
         """Is told by the first trial that it begins a step, and how many passes had all trials so far."""
@@ -159,11 +171,14 @@ class _Clock:
             self._alone.__enter__()
             if self._device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats()
-        elif index > WARM_STEPS:
+        elif WARM_STEPS < index <= WARM_STEPS + 1 + TIMED_STEPS:
             self._mark()
             self._num_whole = self._num_whole or num_whole
-        if len(self._marks) > TIMED_STEPS:
-            self._finish(num_whole - self._num_whole)
+        if len(self._marks) > TIMED_STEPS and self._profile is None:
+            self._count(num_whole - self._num_whole)
+            self._begin_profile()
+        elif index == WARM_STEPS + 1 + TIMED_STEPS + PROFILED_STEPS:
+            self._finish()
 
     def fail(self, error: BaseException) -> None:
         """Ends the measurement for all."""
@@ -172,10 +187,9 @@ class _Clock:
         self.is_over = True
         self.start.abort()
 
-    def _finish(self, num_whole: int) -> None:
+    def _count(self, num_whole: int) -> None:
+        """Gives what was timed."""
         self._synchronize()
-        self._alone.__exit__()
-        self.is_over = True
         if num_whole != TIMED_STEPS:
             raise RuntimeError(f"only {num_whole} of {TIMED_STEPS} timed passes had all trials")
         times = sorted(elapsed_ms(one, other) for one, other in itertools.pairwise(self._marks))
@@ -183,6 +197,23 @@ class _Clock:
         if self._device.type == "cuda":
             self.row["peak_gib"] = torch.cuda.max_memory_allocated() / GIB
             self.row["reserved_gib"] = torch.cuda.max_memory_reserved() / GIB
+
+    def _begin_profile(self) -> None:
+        activity = ProfilerActivity.CUDA if self._device.type == "cuda" else ProfilerActivity.CPU
+        self._profile = profile(activities=[activity])
+        self._profile.__enter__()
+
+    def _finish(self) -> None:
+        """Ends the measurement with what ran on the card in the steps since the timed ones."""
+        self._synchronize()
+        self._profile.__exit__(None, None, None)
+        self._alone.__exit__()
+        self.is_over = True
+        if self._device.type == "cuda":
+            self.row["busy_ms"] = gpu_busy_ms(self._profile) / PROFILED_STEPS
+            self.row["idle_share"] = max(0.0, 1 - self.row["busy_ms"] / self.row["ms"])
+            groups = group_ms(self._profile).items()
+            self.row |= {f"{group}_ms": spent / PROFILED_STEPS for group, spent in groups}
         self.row = {key: round(value, 4) for key, value in self.row.items()}
 
     def _mark(self) -> None:

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from bench.idle import gpu_busy_ms, gpu_idle_share, idle_share
+from bench.idle import gpu_busy_ms, gpu_idle_share, group_ms, idle_share
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,22 @@ def test_only_kernels_copies_and_fills_count_and_no_annotation_hides_a_gap() -> 
 
     assert gpu_idle_share(events) == pytest.approx(0.5)
     assert gpu_busy_ms(events) == pytest.approx(0.05)
+
+
+def test_kernels_are_told_apart_by_what_they_do() -> None:
+    names = {
+        "_matmul": 2000,
+        "cudnn_generated_fort_native_sdpa_sm90": 3000,
+        "nvjet_sm90_tst": 500,
+        "triton_red": 70,
+    }
+    kernels = [{"cat": "kernel", "name": name, "ts": 0.0, "dur": dur} for name, dur in names.items()]
+
+    found = group_ms([*kernels, *kernels, {"cat": "cpu_op", "name": "_matmul", "ts": 0.0, "dur": 9.0}])
+
+    assert found == pytest.approx(
+        {"low_bit_products": 4.0, "attention": 6.0, "other_products": 1.0, "rest": 0.14}
+    )
 
 
 def test_a_profile_without_a_gpu_has_no_share() -> None:
