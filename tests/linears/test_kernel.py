@@ -90,6 +90,22 @@ def test_parts_of_the_rows_may_have_right_factors_of_their_own(
     assert torch.equal(y, torch.cat(apart))
 
 
+@pytest.mark.parametrize("part_rows", [128, 100])
+def test_what_is_not_finite_in_one_part_stays_in_it(part_rows: int) -> None:
+    (a, row_scale), (b, column_scale) = ROWS["int8"](drawn(3 * part_rows, 96)), ROWS["int8"](drawn(257, 96))
+    left, right = drawn(3 * part_rows, 8).bfloat16(), drawn(3, 257, 8).bfloat16()
+    sound = matmul(a, b, row_scale, column_scale, left, right)
+    right[1, 5, 2] = float("nan")
+    right[1, 7, 3] = float("inf")
+
+    y = matmul(a, b, row_scale, column_scale, left, right)
+
+    inside = slice(part_rows, 2 * part_rows)
+    assert not y[inside, [5, 7]].isfinite().any()
+    y[inside, [5, 7]] = sound[inside, [5, 7]]
+    assert torch.equal(y, sound)
+
+
 def test_int8_sums_are_whole_numbers_beyond_what_fp32_could_count() -> None:
     a = torch.full((16, 65536), 127, dtype=torch.int8, device="cuda")
     ones = torch.ones(16, device="cuda")

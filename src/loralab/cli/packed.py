@@ -76,11 +76,10 @@ def _train(path: Path, *, pack: str) -> None:
         raise UserError(f"packed {path}: the file is empty; write the overrides of one run on each line")
     configs = [job.config for job in jobs]
     rank = max(config.adapter.rank for config in configs)
-    width = width_of(pack, configs[0], rank=rank, most=len(jobs))
+    targets = sorted({config.adapter.targets for config in configs})
+    width = width_of(pack, configs[0], rank=rank, targets=targets, most=len(jobs))
     logging.getLogger("loralab").info("a pack of %d for %d runs", width, len(jobs))
-    packed = Pack(
-        configs[0], width=width, rank=rank, targets=sorted({config.adapter.targets for config in configs})
-    )
+    packed = Pack(configs[0], width=width, rank=rank, targets=targets)
     ends = zip(jobs, run_all(packed, jobs), strict=True)
     if failed := [f"{job.root}: {type(end).__name__}: {end}" for job, end in ends if end is not None]:
         raise UserError(f"{len(failed)} of {len(jobs)} runs failed:\n" + joined(failed))

@@ -28,6 +28,23 @@ GROUP = 8
 
 @triton.jit
 @no_type_check
+def _with_low_rank(result, left, right, m, n, part, num_rows, num_columns, rank, rank_step: tl.constexpr):
+    for begin in range(0, rank, rank_step):
+        r = begin + tl.arange(0, rank_step)
+        thin = tl.load(
+            left + (m % num_rows)[:, None] * rank + r[None, :], mask=(r < rank)[None, :], other=0.0
+        )
+        wide = tl.load(
+            right + (part * num_columns + n % num_columns)[None, :] * rank + r[:, None],
+            mask=(r < rank)[:, None],
+            other=0.0,
+        )
+        result = tl.dot(thin, wide, result)
+    return result
+
+
+@triton.jit
+@no_type_check
 def _matmul(
     a, b, out, row_scale, column_scale, left, right, num_rows, num_columns, depth, rank, part_rows,
     by_row: tl.constexpr, by_column: tl.constexpr, integer: tl.constexpr, low_rank: tl.constexpr, even: tl.constexpr,
@@ -63,21 +80,20 @@ def _matmul(
         result *= tl.load(column_scale + n, mask=n < num_columns, other=0.0)[None, :]
     if low_rank:
         first_row = (first + tile % width % size) * rows
-        last_row = min(first_row + rows, num_rows) - 1
-        for part in range(first_row // part_rows, last_row // part_rows + 1):
-            for begin in range(0, rank, rank_step):
-                r = begin + tl.arange(0, rank_step)
-                thin = tl.load(
-                    left + m[:, None] * rank + r[None, :],
-                    mask=(m // part_rows == part)[:, None] & (m < num_rows)[:, None] & (r < rank)[None, :],
-                    other=0.0,
+        first_part = first_row // part_rows
+        last_part = (min(first_row + rows, num_rows) - 1) // part_rows
+        if first_part == last_part:
+            result = _with_low_rank(
+                result, left, right, m, n, first_part, num_rows, num_columns, rank, rank_step
+            )
+        else:
+            for part in range(
+                first_part, last_part + 1
+            ):  # selected, since a NaN times a masked 0 would be one
+                of_part = _with_low_rank(
+                    result, left, right, m, n, part, num_rows, num_columns, rank, rank_step
                 )
-                wide = tl.load(
-                    right + (part * num_columns + n % num_columns)[None, :] * rank + r[:, None],
-                    mask=(r < rank)[:, None],
-                    other=0.0,
-                )
-                result = tl.dot(thin, wide, result)
+                result = tl.where((m // part_rows == part)[:, None], of_part, result)
     at = out + m.to(tl.int64)[:, None] * num_columns + n[None, :]
     tl.store(at, result.to(tl.bfloat16), mask=(m < num_rows)[:, None] & (n < num_columns)[None, :])
 

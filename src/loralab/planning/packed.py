@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,6 +39,7 @@ def pack_width(
     denoiser: Denoiser,
     *,
     rank: int,
+    targets: Sequence[str],
     device: torch.device,
     most: int,
 ) -> int:
@@ -48,12 +50,13 @@ def pack_width(
         policy: of the configuration.
         denoiser: of the configuration.
         rank: the largest of any trial.
+        targets: all `adapter.targets` of trials.
         device: where they train.
         most: trials that there are.
     """
     if device.type != "cuda":
         return min(ON_CPU, most)
-    packs = _Packs(config, policy, denoiser, rank=rank, device=device)
+    packs = _Packs(config, policy, denoiser, rank=rank, targets=targets, device=device)
     rates = {}
     for width in WIDTHS:
         found = packs.options(width) if width <= most else []
@@ -69,24 +72,34 @@ def pack_decision(
     denoiser: Denoiser,
     *,
     rank: int,
+    targets: Sequence[str],
     width: int,
     device: torch.device,
 ) -> Decision:
-    """Decides how a pack holds its base, as `decided` does for a trial alone, and says so in the log.
+    """Decides how a pack of a width holds its base, as `decided` does for a trial alone, and says so in the log.
+
+    Args:
+        config: of any of the trials.
+        policy: of the configuration.
+        denoiser: of the configuration.
+        rank: the largest of any trial.
+        targets: all `adapter.targets` of trials.
+        width: trials at a time.
+        device: where they train.
 
     Raises:
         UserError: if nothing fits, with the least that would be needed.
     """
     if device.type != "cuda":
         return Decision(policy.on(device))
-    packs = _Packs(config, policy, denoiser, rank=rank, device=device)
-    found = packs.options(width)
-    if policy.precision != "auto":
-        return Decision(policy.on(device), found[0].peak_gib)
-    choice = choose.choose(found, budget_gib=packs.budget_gib)
-    for line in remarks(choice):
-        log.info("memory: %s", line)
-    return Decision(settled(policy, choice.taken).on(device), choice.taken.peak_gib)
+    packs = _Packs(config, policy, denoiser, rank=rank, targets=targets, device=device)
+    if policy.precision == "auto":
+        choice = choose.choose(packs.options(width), budget_gib=packs.budget_gib)
+        for line in remarks(choice):
+            log.info("memory: %s", line)
+        policy = settled(policy, choice.taken)
+    placement = policy.on(device)
+    return Decision(placement, packs.train_gib(packs.together(width), placement))
 
 
 class _Packs:
@@ -99,11 +112,13 @@ class _Packs:
         denoiser: Denoiser,
         *,
         rank: int,
+        targets: Sequence[str],
         device: torch.device,
     ) -> None:
         policy.dtype(device)  # refuses a GPU without bf16
-        one = OmegaConf.merge(config, {"adapter": {"rank": rank}})
-        self._alone = subject_of(one, denoiser)  # type: ignore[arg-type]
+        ones = [OmegaConf.merge(config, {"adapter": {"rank": rank, "targets": each}}) for each in targets]
+        subjects = [subject_of(one, denoiser) for one in ones]  # type: ignore[arg-type]
+        self._alone = max(subjects, key=lambda subject: subject.num_parameters)
         self._run = dataclasses.replace(run_of(config, denoiser), drawing=None)  # whoever draws is not packed
         self._card = cards.present(device, measured())
         self._placements = [policy.on(device)]
@@ -111,24 +126,30 @@ class _Packs:
             self._placements = choose.candidates(fixed_of(policy), self._card)
         self.budget_gib = policy.budget_gib or cards.free_gib(device)
 
-    def options(self, width: int) -> list[Option]:
+    def together(self, width: int) -> Peaks:
+        """Gives what predicts one trial with the pictures of all."""
         subject = self._alone.subject
-        together = Peaks(
+        return Peaks(
             dataclasses.replace(subject, micro_batch=width * subject.micro_batch), self._alone.measured
         )
 
-        def peak_gib(option: Option) -> float:
-            bytes_ = packed_bytes(
-                together,
-                self._alone,
-                placement=option.placement,
-                width=width,
-                accumulates=subject.accumulated,
-            )
-            return max(option.peak_gib, bytes_ / cards.GIB)
-
+    def options(self, width: int) -> list[Option]:
+        """Predicts every placement."""
+        together = self.together(width)
         found = choose.options(together, self._run, self._placements, card=self._card)
-        return [dataclasses.replace(option, peak_gib=peak_gib(option)) for option in found]
+        return [
+            dataclasses.replace(
+                option, peak_gib=max(option.peak_gib, self.train_gib(together, option.placement))
+            )
+            for option in found
+        ]
+
+    def train_gib(self, together: Peaks, placement: Placement) -> float:
+        """Predicts the peak of training."""
+        width = together.subject.micro_batch // self._alone.subject.micro_batch
+        accumulates = together.subject.accumulated
+        step = packed_bytes(together, self._alone, placement=placement, width=width, accumulates=accumulates)
+        return max(step, together.load(placement)) / cards.GIB
 
 
 def packed_bytes(

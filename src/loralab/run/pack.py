@@ -76,7 +76,13 @@ class Pack:
         device = pick_device(config.trainer.accelerator)
         assert isinstance(experiment.denoiser, Denoiser)
         self._decision = pack_decision(
-            config, experiment.memory, experiment.denoiser, rank=rank, width=width, device=device
+            config,
+            experiment.memory,
+            experiment.denoiser,
+            rank=rank,
+            targets=targets,
+            width=width,
+            device=device,
         )
         placement = self._decision.placement
         experiment.denoiser.place(placement)

@@ -82,7 +82,9 @@ class Packing:
             )
         rank = int(max(ends_of(asked, "adapter.rank")))
         targets = sorted(map(str, ends_of(asked, "adapter.targets")))
-        self.num_places = width_of(self._pack, asked.base, rank=rank, most=settings.num_trials)
+        self.num_places = width_of(
+            self._pack, asked.base, rank=rank, targets=targets, most=settings.num_trials
+        )
         self._bounds = {"width": self.num_places, "rank": rank, "targets": targets}
         log.info(
             "packed: %d trials at a time on one base (hydra.launcher.pack=%s)", self.num_places, self._pack

@@ -14,12 +14,13 @@ from loralab.errors import UserError
 from loralab.planning.packed import pack_decision, pack_width
 
 AT_512 = ("dataset.resolutions=[512]", "adapter.targets=attention", "memory.compile=true")
+ATTENTION = ("attention",)
 H100 = "NVIDIA H100 80GB HBM3"
 
 
 def width(klein: Path, *overrides: str, most: int = 24) -> int:
     config, policy, denoiser = configured("train", klein, *overrides)
-    return pack_width(config, policy, denoiser, rank=16, device=CUDA, most=most)
+    return pack_width(config, policy, denoiser, rank=16, targets=ATTENTION, device=CUDA, most=most)
 
 
 def test_a_pack_is_as_wide_as_pays_as_fits_and_as_there_are_trials(klein: Path, card: Any) -> None:
@@ -35,9 +36,9 @@ def test_auto_gives_memory_to_blocks_before_it_gives_it_to_more_trials_that_save
     config, policy, denoiser = configured("train", klein, *AT_512, "steps=50")
 
     with caplog.at_level(logging.INFO, logger="loralab"):
-        roomy = pack_decision(config, policy, denoiser, rank=16, width=4, device=CUDA)
+        roomy = pack_decision(config, policy, denoiser, rank=16, targets=ATTENTION, width=4, device=CUDA)
     card(H100, free_gib=21, capability=(9, 0))
-    tight = pack_decision(config, policy, denoiser, rank=16, width=4, device=CUDA)
+    tight = pack_decision(config, policy, denoiser, rank=16, targets=ATTENTION, width=4, device=CUDA)
 
     assert (roomy.placement.kind, roomy.placement.checkpointing) == ("int8", "none")
     assert roomy.placement.compile  # though a run of 50 steps alone is not compiled
@@ -54,19 +55,32 @@ def test_with_auto_the_width_is_that_of_packs_that_keep_what_they_need(klein: Pa
     assert width(klein, *AT_512) == 4  # of int8 that computes again 8
 
 
+def test_a_pack_is_as_large_as_the_trial_that_adapts_most(klein: Path, card: Any) -> None:
+    card(H100, free_gib=79, capability=(9, 0))
+    config, policy, denoiser = configured("train", klein, *AT_512, "memory=int8")
+
+    few, more, both = (
+        pack_decision(config, policy, denoiser, rank=16, targets=targets, width=2, device=CUDA).train_peak_gib
+        for targets in (ATTENTION, ("all",), ("all", "attention"))
+    )
+
+    assert few is not None and more is not None
+    assert few < more == both
+
+
 def test_a_pack_that_does_not_fit_says_what_would_be_needed(klein: Path, card: Any) -> None:
     card(H100, free_gib=79, capability=(9, 0))
     config, policy, denoiser = configured("train", klein, *AT_512, "memory.budget_gib=2")
 
     with pytest.raises(UserError, match=r"memory\.budget_gib=2\.00 is not enough"):
-        pack_decision(config, policy, denoiser, rank=16, width=4, device=CUDA)
+        pack_decision(config, policy, denoiser, rank=16, targets=ATTENTION, width=4, device=CUDA)
 
 
 def test_what_is_set_stays_and_is_predicted(klein: Path, card: Any) -> None:
     card(H100, free_gib=79, capability=(9, 0))
     config, policy, denoiser = configured("train", klein, *AT_512, "memory=int8")
 
-    decision = pack_decision(config, policy, denoiser, rank=16, width=4, device=CUDA)
+    decision = pack_decision(config, policy, denoiser, rank=16, targets=ATTENTION, width=4, device=CUDA)
 
     assert decision.placement == policy.on(CUDA)
     assert decision.train_peak_gib == pytest.approx(14.8, rel=0.05)  # docs/packed.json
@@ -76,7 +90,7 @@ def test_on_a_cpu_nothing_is_planned(klein: Path) -> None:
     config, policy, denoiser = configured("train", klein)
     cpu = torch.device("cpu")
 
-    assert pack_width(config, policy, denoiser, rank=16, device=cpu, most=24) == 4
-    assert pack_width(config, policy, denoiser, rank=16, device=cpu, most=3) == 3
-    decision = pack_decision(config, policy, denoiser, rank=16, width=4, device=cpu)
+    assert pack_width(config, policy, denoiser, rank=16, targets=ATTENTION, device=cpu, most=24) == 4
+    assert pack_width(config, policy, denoiser, rank=16, targets=ATTENTION, device=cpu, most=3) == 3
+    decision = pack_decision(config, policy, denoiser, rank=16, targets=ATTENTION, width=4, device=cpu)
     assert decision.placement == policy.on(cpu) and decision.train_peak_gib is None
