@@ -124,11 +124,11 @@ def _fit_time(own: dict[str, Any], cases: list[Case], efficiency: dict[str, floa
 
 
 def host_us(cases: list[Case], known: dict[str, float]) -> dict[str, float]:
-    """Gives the host's time for a block, from the cases in which the device waits for it."""
+    """Gives the host's time for a pass through a block, from the cases in which the device waits for it."""
     found: dict[str, list[float]] = defaultdict(list)
-    for row, peaks, placement, _ in cases:
+    for row, _, placement, roofline in cases:
         if row.get("idle_share", 0.0) > IDLE:
-            found[compilation(placement)].append(1000 * row["ms"] / len(peaks.learning))
+            found[compilation(placement)].append(1000 * row["ms"] / roofline.passes(placement))
     return known | {key: round(float(np.median(values)), 1) for key, values in found.items()}
 
 

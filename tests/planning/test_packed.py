@@ -16,7 +16,9 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['model']}-{row['resolution']}-{row['width']}")
+@pytest.mark.parametrize(
+    "row", ROWS, ids=lambda row: f"{row['model']}-{row['label']}-{row['resolution']}-{row['width']}"
+)
 def test_a_pack_needs_what_was_measured(row: dict[str, float]) -> None:
     width = int(row["width"])
     one, placement, _ = prediction(row, measured())
@@ -25,6 +27,17 @@ def test_a_pack_needs_what_was_measured(row: dict[str, float]) -> None:
     predicted = packed_bytes(together, one, placement=placement, width=width, accumulates=False) / 2**30
 
     assert -0.02 <= predicted / row["peak_gib"] - 1 <= 0.05
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in ROWS if row["width"] > 1],
+    ids=lambda row: f"{row['model']}-{row['label']}-{row['resolution']}-{row['width']}",
+)
+def test_a_packs_step_takes_as_long_as_was_measured(row: dict[str, float]) -> None:
+    _, placement, roofline = prediction({**row, "batch": int(row["width"])}, measured())
+
+    assert -0.12 <= 1000 * roofline.step_s(placement) / row["ms"] - 1 <= 0.06
 
 
 def test_gradients_that_are_accumulated_are_there_beside_the_activations() -> None:

@@ -51,6 +51,13 @@ def test_blocks_of_a_run_of_seconds_are_not_compiled(
     assert decided(config, policy, denoiser, device=CUDA).placement.compile is compiles
 
 
+def test_where_the_host_is_what_a_step_waits_for_nothing_is_repeated(klein: Path, card: Any) -> None:
+    card("NVIDIA H200", free_gib=80, capability=(9, 0))
+    config, policy, denoiser = configured("train", klein, "dataset.resolutions=[256]", "memory.compile=true")
+
+    assert decided(config, policy, denoiser, device=CUDA).placement.checkpointing == "none"
+
+
 def test_a_chosen_precision_is_not_touched_but_predicted(klein: Path, card: Any) -> None:
     card("NVIDIA GeForce RTX 4090", free_gib=20, capability=(8, 9))
     config, policy, denoiser = configured("train", klein, "memory=nf4")

@@ -48,7 +48,7 @@ class Measured:
             where there is room.
         efficiency: share of a card's rates that is reached: bf16, int8, fp8, attention_forward, attention_backward,
             bandwidth and pcie; overlap is the share of copies that is hidden behind computing.
-        host: microseconds in which the host starts a block's kernels, forwards and backwards, compiled or eager; a step
+        host: microseconds in which the host starts the kernels of one pass through a block, compiled or eager; a step
             of few tokens takes no less.
         ways: by key.
     """

@@ -11,7 +11,8 @@
                before every product
     traffic    everything between products, measured; launches: what does not grow with the tokens, measured
     PCIe       waiting blocks come twice a step, waiting activations go and come
-    host       starts the kernels of every block, which takes as long for few tokens as for many; measured
+    host       starts the kernels of every pass through a block, as long for few tokens as for many; measured. A
+               backward pass counts as two: a block has four passes, three where nothing is repeated
 
 Rates are a card's own (loralab.memory.plan.cards) times the share of them that is reached in practice.
 """
@@ -39,7 +40,12 @@ class Roofline:
     def step_s(self, placement: Placement) -> float:
         """Predicts seconds per micro-batch, forwards and backwards."""
         busy = self._beside(self.computing_s(placement), self.copying_s(placement))
-        return max(busy, 1e-6 * self.peaks.measured.host[compilation(placement)] * len(self.peaks.learning))
+        return max(busy, 1e-6 * self.peaks.measured.host[compilation(placement)] * self.passes(placement))
+
+    def passes(self, placement: Placement) -> int:
+        """Counts the passes of a step through blocks."""
+        plain = self.peaks.plain(placement)
+        return sum(4 - (index in plain) for index in self.peaks.learning)
 
     def computing_s(self, placement: Placement) -> float:
         """Predicts seconds of computing, with what is measured of it."""
