@@ -89,15 +89,21 @@ def _pictures(chosen: Sequence[str], count: int, *, style: str, salt: str) -> tu
 
     A name is plain in its first round and varied in its second, or the other way round; then varied again.
     """
-    picked: list[EmojiSpec] = []
-    for turn in range(-(-count // len(chosen))):
-        for index, name in enumerate(chosen):
-            seen = (spec for spec in variations(name) if is_seen(spec))
-            plain, *varied = (spec for spec in seen if _is_easy(spec))
-            order = _shuffled(tuple(varied), salt=salt)
-            wanted = (plain, *order[:ROUNDS]) if index % 2 == 0 else (order[0], plain, *order[1:ROUNDS])
-            picked.append(dataclasses.replace(wanted[turn], style=style))
-    return tuple(picked[:count])
+    rounds = []
+    for index, name in enumerate(chosen[:count]):
+        plain, *varied = _easy(name)
+        order = _shuffled(tuple(varied), salt=salt)
+        rounds.append((plain, *order) if index % 2 == 0 else (order[0], plain, *order[1:]))
+    turns = range(-(-count // len(chosen)))
+    return tuple(dataclasses.replace(pictures[turn], style=style) for turn in turns for pictures in rounds)[
+        :count
+    ]
+
+
+@functools.cache
+def _easy(name: str) -> tuple[EmojiSpec, ...]:
+    """What the base has seen and draws well of an emoji, the plain picture first."""
+    return tuple(spec for spec in variations(name) if is_seen(spec) and _is_easy(spec))
 
 
 def _is_easy(spec: EmojiSpec) -> bool:
