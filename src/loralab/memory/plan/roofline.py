@@ -19,6 +19,9 @@ Rates are a card's own (loralab.memory.plan.cards) times the share of them that 
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
+
 from loralab.memory.placement import Placement
 from loralab.memory.plan.activations import Peaks
 from loralab.memory.plan.blueprint import Layer
@@ -36,6 +39,10 @@ class Roofline:
         self.peaks, self.card = peaks, card
         self._share = peaks.measured.efficiency
         self._blueprint = peaks.subject.blueprint
+        shapes = [
+            [dataclasses.replace(layer, name="", block=None) for layer in block] for block in peaks.in_block
+        ]
+        self._first_alike = [shapes.index(shape) for shape in shapes]
 
     def step_s(self, placement: Placement) -> float:
         """Predicts seconds per micro-batch, forwards and backwards."""
@@ -55,9 +62,12 @@ class Roofline:
     def known_s(self, placement: Placement) -> float:
         """Predicts what follows from shapes alone: products, attention and copies of weights."""
         plain, learning = self.peaks.plain(placement), self.peaks.learning
+        kinds = Counter(
+            (self._first_alike[index], index in learning, index in plain) for index in self._blocks()
+        )
         return sum(
-            self._block_s(index, placement, learning=index in learning, is_plain=index in plain)
-            for index in self._blocks()
+            count * self._block_s(index, placement, learning=learns, is_plain=keeps)
+            for (index, learns, keeps), count in kinds.items()
         )
 
     def measured_terms(self, placement: Placement) -> tuple[float, float]:
