@@ -35,6 +35,8 @@ from bench.timing import (  # noqa: E402
     last_lines,
 )
 
+LAST_MARK = WARM_STEPS + 1 + TIMED_STEPS
+"""Index of the step at whose start the last timed one has ended."""
 Row = dict[str, Any]
 
 
@@ -171,13 +173,13 @@ class _Clock:
             self._alone.__enter__()
             if self._device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats()
-        elif WARM_STEPS < index <= WARM_STEPS + 1 + TIMED_STEPS:
+        elif WARM_STEPS < index <= LAST_MARK:
             self._mark()
             self._num_whole = self._num_whole or num_whole
-        if len(self._marks) > TIMED_STEPS and self._profile is None:
+        if index == LAST_MARK:
             self._count(num_whole - self._num_whole)
             self._begin_profile()
-        elif index == WARM_STEPS + 1 + TIMED_STEPS + PROFILED_STEPS:
+        elif index == LAST_MARK + PROFILED_STEPS:
             self._finish()
 
     def fail(self, error: BaseException) -> None:

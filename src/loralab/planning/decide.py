@@ -79,9 +79,7 @@ def decided(config: DictConfig, policy: MemoryPolicy, denoiser: Model, *, device
         card = cards.present(device, measured())
         budget = policy.budget_gib or cards.free_gib(device)
         choice = chosen(peaks, run, policy, card=card, budget_gib=budget)
-        for line in remarks(choice):
-            log.info("memory: %s", line)
-        policy = settled(policy, choice.taken)
+        policy = followed(policy, choice)
     placement = policy.on(device)
     return Decision(placement, train_peak(peaks, placement) / cards.GIB)
 
@@ -145,6 +143,13 @@ def fixed_of(policy: MemoryPolicy) -> Fixed:
         offload_blocks=policy.offload_blocks or (None if is_open else 0.0),
         offload_activations=policy.offload_activations or (None if is_open else False),
     )
+
+
+def followed(policy: MemoryPolicy, choice: choose.Choice) -> MemoryPolicy:
+    """Gives the policy with everything as chosen, and says so in the log, with the neighbours of what was taken."""
+    for line in remarks(choice):
+        log.info("memory: %s", line)
+    return settled(policy, choice.taken)
 
 
 def settled(policy: MemoryPolicy, option: Option) -> MemoryPolicy:

@@ -7,8 +7,9 @@ computing it again. memory=auto therefore decides both at once, by the trials pe
 from __future__ import annotations
 
 import dataclasses
-import logging
+import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,8 +18,7 @@ from omegaconf import OmegaConf
 from loralab.memory import MemoryPolicy, Placement
 from loralab.memory.plan import Peaks, cards, choose
 from loralab.memory.plan.coefficients import measured
-from loralab.memory.plan.text import remarks
-from loralab.planning.decide import Decision, fixed_of, settled
+from loralab.planning.decide import Decision, fixed_of, followed
 from loralab.planning.subject import run_of, subject_of
 
 if TYPE_CHECKING:
@@ -27,129 +27,106 @@ if TYPE_CHECKING:
     from loralab.denoiser import Denoiser
     from loralab.memory.plan import Option
 
-log = logging.getLogger("loralab")
 WIDTHS = (1, 2, 4, 8, 16)
 ON_CPU = 4
 """There a pass of more trials takes as much longer; what packing saves is starting processes and loading the base."""
 
 
-def pack_width(
-    config: DictConfig,
-    policy: MemoryPolicy,
-    denoiser: Denoiser,
-    *,
-    rank: int,
-    targets: Sequence[str],
-    device: torch.device,
-    most: int,
-) -> int:
-    """Gives how many trials to train at a time: the narrowest pack of those with about the most trials per hour.
+@dataclass(frozen=True, kw_only=True)
+class Packs:
+    """Decides on packs of trials, of every width; what it needs of the card and the model is looked up once.
 
-    Args:
+    Attributes:
         config: of any of the trials.
         policy: of the configuration.
         denoiser: of the configuration.
         rank: the largest of any trial.
         targets: all `adapter.targets` of trials.
         device: where they train.
-        most: trials that there are.
     """
-    if device.type != "cuda":
-        return min(ON_CPU, most)
-    packs = _Packs(config, policy, denoiser, rank=rank, targets=targets, device=device)
-    rates = {}
-    for width in WIDTHS:
-        found = packs.options(width) if width <= most else []
-        if any(option.peak_gib <= packs.budget_gib for option in found):
-            rates[width] = width / choose.choose(found, budget_gib=packs.budget_gib).taken.step_s
-    fast = max(rates.values(), default=0.0) * (1 - choose.AS_FAST)
-    return min((width for width, rate in rates.items() if rate >= fast), default=1)
 
+    config: DictConfig
+    policy: MemoryPolicy
+    denoiser: Denoiser
+    rank: int
+    targets: Sequence[str]
+    device: torch.device
 
-def pack_decision(
-    config: DictConfig,
-    policy: MemoryPolicy,
-    denoiser: Denoiser,
-    *,
-    rank: int,
-    targets: Sequence[str],
-    width: int,
-    device: torch.device,
-) -> Decision:
-    """Decides how a pack of a width holds its base, as `decided` does for a trial alone, and says so in the log.
+    def width(self, *, most: int) -> int:
+        """Gives how many of `most` trials to train at a time: the narrowest of packs with about the most an hour."""
+        if self.device.type != "cuda":
+            return min(ON_CPU, most)
+        rates = {}
+        for width in (width for width in WIDTHS if width <= most):
+            found = self._options(width)
+            if any(option.peak_gib <= self._budget_gib for option in found):
+                rates[width] = width / choose.choose(found, budget_gib=self._budget_gib).taken.step_s
+        fast = max(rates.values(), default=0.0) * (1 - choose.AS_FAST)
+        return min((width for width, rate in rates.items() if rate >= fast), default=1)
 
-    Args:
-        config: of any of the trials.
-        policy: of the configuration.
-        denoiser: of the configuration.
-        rank: the largest of any trial.
-        targets: all `adapter.targets` of trials.
-        width: trials at a time.
-        device: where they train.
+    def decision(self, width: int) -> Decision:
+        """Decides how a pack of a width holds its base, as `decided` does for a trial alone, and says so in the log.
 
-    Raises:
-        UserError: if nothing fits, with the least that would be needed.
-    """
-    if device.type != "cuda":
-        return Decision(policy.on(device))
-    packs = _Packs(config, policy, denoiser, rank=rank, targets=targets, device=device)
-    if policy.precision == "auto":
-        choice = choose.choose(packs.options(width), budget_gib=packs.budget_gib)
-        for line in remarks(choice):
-            log.info("memory: %s", line)
-        policy = settled(policy, choice.taken)
-    placement = policy.on(device)
-    return Decision(placement, packs.train_gib(packs.together(width), placement))
-
-
-class _Packs:
-    """Predicts packs of every width under every placement that a policy leaves open."""
-
-    def __init__(
-        self,
-        config: DictConfig,
-        policy: MemoryPolicy,
-        denoiser: Denoiser,
-        *,
-        rank: int,
-        targets: Sequence[str],
-        device: torch.device,
-    ) -> None:
-        policy.dtype(device)  # refuses a GPU without bf16
-        ones = [OmegaConf.merge(config, {"adapter": {"rank": rank, "targets": each}}) for each in targets]
-        subjects = [subject_of(one, denoiser) for one in ones]  # type: ignore[arg-type]
-        self._alone = max(subjects, key=lambda subject: subject.num_parameters)
-        self._run = dataclasses.replace(run_of(config, denoiser), drawing=None)  # whoever draws is not packed
-        self._card = cards.present(device, measured())
-        self._placements = [policy.on(device)]
+        Raises:
+            UserError: if nothing fits, with the least that would be needed.
+        """
+        if self.device.type != "cuda":
+            return Decision(self.policy.on(self.device))
+        policy = self.policy
         if policy.precision == "auto":
-            self._placements = choose.candidates(fixed_of(policy), self._card)
-        self.budget_gib = policy.budget_gib or cards.free_gib(device)
+            policy = followed(policy, choose.choose(self._options(width), budget_gib=self._budget_gib))
+        placement = policy.on(self.device)
+        return Decision(placement, self._train_gib(self._together(width), placement))
 
-    def together(self, width: int) -> Peaks:
+    def _options(self, width: int) -> list[Option]:
+        """Predicts a pack under every placement that the policy leaves open."""
+        together = self._together(width)
+        run = dataclasses.replace(
+            run_of(self.config, self.denoiser), drawing=None
+        )  # whoever draws is not packed
+        found = choose.options(together, run, self._placements, card=self._card)
+        return [
+            dataclasses.replace(
+                option, peak_gib=max(option.peak_gib, self._train_gib(together, option.placement))
+            )
+            for option in found
+        ]
+
+    def _together(self, width: int) -> Peaks:
         """Gives what predicts one trial with the pictures of all."""
         subject = self._alone.subject
         return Peaks(
             dataclasses.replace(subject, micro_batch=width * subject.micro_batch), self._alone.measured
         )
 
-    def options(self, width: int) -> list[Option]:
-        """Predicts every placement."""
-        together = self.together(width)
-        found = choose.options(together, self._run, self._placements, card=self._card)
-        return [
-            dataclasses.replace(
-                option, peak_gib=max(option.peak_gib, self.train_gib(together, option.placement))
-            )
-            for option in found
-        ]
-
-    def train_gib(self, together: Peaks, placement: Placement) -> float:
-        """Predicts the peak of training."""
+    def _train_gib(self, together: Peaks, placement: Placement) -> float:
         width = together.subject.micro_batch // self._alone.subject.micro_batch
         accumulates = together.subject.accumulated
         step = packed_bytes(together, self._alone, placement=placement, width=width, accumulates=accumulates)
         return max(step, together.load(placement)) / cards.GIB
+
+    @functools.cached_property
+    def _alone(self) -> Peaks:
+        """Predicts the trial that adapts most."""
+        settings = [{"rank": self.rank, "targets": targets} for targets in self.targets]
+        ones = [OmegaConf.merge(self.config, {"adapter": each}) for each in settings]
+        subjects = [subject_of(one, self.denoiser) for one in ones]  # type: ignore[arg-type]
+        return max(subjects, key=lambda subject: subject.num_parameters)
+
+    @functools.cached_property
+    def _card(self) -> cards.Card:
+        self.policy.dtype(self.device)  # refuses a GPU without bf16
+        return cards.present(self.device, measured())
+
+    @functools.cached_property
+    def _placements(self) -> list[Placement]:
+        if self.policy.precision != "auto":
+            return [self.policy.on(self.device)]
+        return choose.candidates(fixed_of(self.policy), self._card)
+
+    @functools.cached_property
+    def _budget_gib(self) -> float:
+        return self.policy.budget_gib or cards.free_gib(self.device)
 
 
 def packed_bytes(

@@ -24,7 +24,7 @@ from loralab.denoiser import Denoiser
 from loralab.errors import UserError
 from loralab.memory import pick_device
 from loralab.packed import Meeting, PackedBase, Seat, SharedBatches
-from loralab.planning.packed import pack_decision
+from loralab.planning.packed import Packs
 from loralab.quiet import quiet_libraries
 from loralab.run.alike import differing, unpackable
 from loralab.run.experiment import encoded_for, run
@@ -75,15 +75,15 @@ class Pack:
         lightning.seed_everything(config.seed, verbose=False)
         device = pick_device(config.trainer.accelerator)
         assert isinstance(experiment.denoiser, Denoiser)
-        self._decision = pack_decision(
-            config,
-            experiment.memory,
-            experiment.denoiser,
+        packs = Packs(
+            config=config,
+            policy=experiment.memory,
+            denoiser=experiment.denoiser,
             rank=rank,
             targets=targets,
-            width=width,
             device=device,
         )
+        self._decision = packs.decision(width)
         placement = self._decision.placement
         experiment.denoiser.place(placement)
         self._encoded = encoded_for(config, experiment)

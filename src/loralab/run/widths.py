@@ -12,7 +12,7 @@ from loralab.config import build
 from loralab.denoiser import Denoiser
 from loralab.errors import UserError
 from loralab.memory import pick_device
-from loralab.planning.packed import pack_width
+from loralab.planning.packed import Packs
 
 
 def width_of(pack: str | int, config: DictConfig, *, rank: int, targets: Sequence[str], most: int) -> int:
@@ -47,6 +47,12 @@ def _planned(plain: str, rank: int, targets: Sequence[str], most: int) -> int:
     experiment = build(config)
     assert isinstance(experiment.denoiser, Denoiser)
     device = pick_device(config.trainer.accelerator)
-    return pack_width(
-        config, experiment.memory, experiment.denoiser, rank=rank, targets=targets, device=device, most=most
+    packs = Packs(
+        config=config,
+        policy=experiment.memory,
+        denoiser=experiment.denoiser,
+        rank=rank,
+        targets=targets,
+        device=device,
     )
+    return packs.width(most=most)

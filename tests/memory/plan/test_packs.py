@@ -11,34 +11,34 @@ import torch
 from tests.memory.plan.asked import CUDA, configured
 
 from loralab.errors import UserError
-from loralab.planning.packed import pack_decision, pack_width
+from loralab.planning.packed import Packs
 
 AT_512 = ("dataset.resolutions=[512]", "adapter.targets=attention", "memory.compile=true")
 ATTENTION = ("attention",)
 H100 = "NVIDIA H100 80GB HBM3"
 
 
-def width(klein: Path, *overrides: str, most: int = 24) -> int:
+def packs(
+    klein: Path, *overrides: str, targets: tuple[str, ...] = ATTENTION, device: torch.device = CUDA
+) -> Packs:
     config, policy, denoiser = configured("train", klein, *overrides)
-    return pack_width(config, policy, denoiser, rank=16, targets=ATTENTION, device=CUDA, most=most)
+    return Packs(config=config, policy=policy, denoiser=denoiser, rank=16, targets=targets, device=device)
 
 
 def test_a_pack_is_as_wide_as_pays_as_fits_and_as_there_are_trials(klein: Path, card: Any) -> None:
     for free_gib, most, expected in ((79, 24, 8), (79, 7, 4), (14, 24, 2), (8, 24, 1)):
         card(H100, free_gib=free_gib, capability=(9, 0))
-        assert width(klein, *AT_512, "memory=int8", most=most) == expected  # 16 would save 1 % more
+        assert packs(klein, *AT_512, "memory=int8").width(most=most) == expected  # 16 would save 1 % more
 
 
 def test_auto_gives_memory_to_blocks_before_it_gives_it_to_more_trials_that_save_nothing(
     klein: Path, card: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     card(H100, free_gib=79, capability=(9, 0))
-    config, policy, denoiser = configured("train", klein, *AT_512, "steps=50")
-
     with caplog.at_level(logging.INFO, logger="loralab"):
-        roomy = pack_decision(config, policy, denoiser, rank=16, targets=ATTENTION, width=4, device=CUDA)
+        roomy = packs(klein, *AT_512, "steps=50").decision(4)
     card(H100, free_gib=21, capability=(9, 0))
-    tight = pack_decision(config, policy, denoiser, rank=16, targets=ATTENTION, width=4, device=CUDA)
+    tight = packs(klein, *AT_512, "steps=50").decision(4)
 
     assert (roomy.placement.kind, roomy.placement.checkpointing) == ("int8", "none")
     assert roomy.placement.compile  # though a run of 50 steps alone is not compiled
@@ -52,15 +52,14 @@ def test_auto_gives_memory_to_blocks_before_it_gives_it_to_more_trials_that_save
 def test_with_auto_the_width_is_that_of_packs_that_keep_what_they_need(klein: Path, card: Any) -> None:
     card(H100, free_gib=79, capability=(9, 0))
 
-    assert width(klein, *AT_512) == 4  # of int8 that computes again 8
+    assert packs(klein, *AT_512).width(most=24) == 4  # of int8 that computes again 8
 
 
 def test_a_pack_is_as_large_as_the_trial_that_adapts_most(klein: Path, card: Any) -> None:
     card(H100, free_gib=79, capability=(9, 0))
-    config, policy, denoiser = configured("train", klein, *AT_512, "memory=int8")
 
     few, more, both = (
-        pack_decision(config, policy, denoiser, rank=16, targets=targets, width=2, device=CUDA).train_peak_gib
+        packs(klein, *AT_512, "memory=int8", targets=targets).decision(2).train_peak_gib
         for targets in (ATTENTION, ("all",), ("all", "attention"))
     )
 
@@ -70,27 +69,27 @@ def test_a_pack_is_as_large_as_the_trial_that_adapts_most(klein: Path, card: Any
 
 def test_a_pack_that_does_not_fit_says_what_would_be_needed(klein: Path, card: Any) -> None:
     card(H100, free_gib=79, capability=(9, 0))
-    config, policy, denoiser = configured("train", klein, *AT_512, "memory.budget_gib=2")
+    unfit = packs(klein, *AT_512, "memory.budget_gib=2")
 
     with pytest.raises(UserError, match=r"memory\.budget_gib=2\.00 is not enough"):
-        pack_decision(config, policy, denoiser, rank=16, targets=ATTENTION, width=4, device=CUDA)
+        unfit.decision(4)
 
 
 def test_what_is_set_stays_and_is_predicted(klein: Path, card: Any) -> None:
     card(H100, free_gib=79, capability=(9, 0))
-    config, policy, denoiser = configured("train", klein, *AT_512, "memory=int8")
+    fixed = packs(klein, *AT_512, "memory=int8")
 
-    decision = pack_decision(config, policy, denoiser, rank=16, targets=ATTENTION, width=4, device=CUDA)
+    decision = fixed.decision(4)
 
-    assert decision.placement == policy.on(CUDA)
+    assert decision.placement == fixed.policy.on(CUDA)
     assert decision.train_peak_gib == pytest.approx(14.8, rel=0.05)  # docs/packed.json
 
 
 def test_on_a_cpu_nothing_is_planned(klein: Path) -> None:
-    config, policy, denoiser = configured("train", klein)
     cpu = torch.device("cpu")
+    there = packs(klein, device=cpu)
 
-    assert pack_width(config, policy, denoiser, rank=16, targets=ATTENTION, device=cpu, most=24) == 4
-    assert pack_width(config, policy, denoiser, rank=16, targets=ATTENTION, device=cpu, most=3) == 3
-    decision = pack_decision(config, policy, denoiser, rank=16, targets=ATTENTION, width=4, device=cpu)
-    assert decision.placement == policy.on(cpu) and decision.train_peak_gib is None
+    assert there.width(most=24) == 4
+    assert there.width(most=3) == 3
+    decision = there.decision(4)
+    assert decision.placement == there.policy.on(cpu) and decision.train_peak_gib is None

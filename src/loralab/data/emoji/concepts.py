@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -95,9 +96,8 @@ def _pictures(chosen: Sequence[str], count: int, *, style: str, salt: str) -> tu
         order = _shuffled(tuple(varied), salt=salt)
         rounds.append((plain, *order) if index % 2 == 0 else (order[0], plain, *order[1:]))
     turns = range(-(-count // len(chosen)))
-    return tuple(dataclasses.replace(pictures[turn], style=style) for turn in turns for pictures in rounds)[
-        :count
-    ]
+    picked = (dataclasses.replace(pictures[turn], style=style) for turn in turns for pictures in rounds)
+    return tuple(itertools.islice(picked, count))
 
 
 @functools.cache
