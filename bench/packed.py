@@ -31,15 +31,15 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.memory_speed import RANKS, Reference, case  # noqa: E402  found through the line above
-from bench.packed_picture import draw  # noqa: E402
+from bench.packed_picture import draw  # noqa: E402  found above
 from bench.packed_tables import tables  # noqa: E402
 from bench.packed_wave import keep, run_waves, waves  # noqa: E402
-from bench.planner_error import prediction  # noqa: E402
+from bench.planner_error import prediction  # noqa: E402  found above
 from bench.shapes import Case, to_json  # noqa: E402
-from bench.timing import GIB, WAIT_S  # noqa: E402
+from bench.timing import GIB, WAIT_S  # noqa: E402  found above
 
-from loralab.memory.plan.coefficients import measured  # noqa: E402
-from loralab.planning.packed import packed_bytes  # noqa: E402
+from loralab.memory.plan.coefficients import measured  # noqa: E402  found above
+from loralab.planning.packed import packed_bytes  # noqa: E402  found above
 
 STAGES = ((4, 8), (16, 0))
 """Widths in the order of their weight: the goal is stated for the first, beside the reference; the rest comes last."""
@@ -149,12 +149,17 @@ def _needs_gib(one: Row) -> float:
     own: Case = one["case"]
     if own.variant == "reference":
         return {"flux2_klein4b": 8.0, "flux2_klein9b": 18.5, "zimage_turbo": 12.5}[own.model] + 3
-    width = max(1, one["width"])
-    row = {**vars(own), "tokens": own.tokens, "device": ANY_CARD}
+    row = {**vars(own), "tokens": own.tokens, "device": ANY_CARD, "width": max(1, one["width"])}
+    return predicted_gib(row) + ROOM_GIB
+
+
+def predicted_gib(row: Row) -> float:
+    """Gives the peak of a measured pack, or of one to be measured, as the planner predicts it."""
+    width = row["width"]
     alone, placement, _ = prediction(row, measured())
-    together, _, _ = prediction({**row, "batch": width * own.batch}, measured())
+    together, _, _ = prediction({**row, "batch": width * row["batch"]}, measured())
     bytes_ = packed_bytes(together, alone, placement=placement, width=width, accumulates=False)
-    return bytes_ / GIB + ROOM_GIB
+    return bytes_ / GIB
 
 
 def _programs(wave: Sequence[Row]) -> list[list[str]]:

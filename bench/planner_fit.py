@@ -128,7 +128,7 @@ def host_us(cases: list[Case], known: dict[str, float]) -> dict[str, float]:
     found: dict[str, list[float]] = defaultdict(list)
     for row, _, placement, roofline in cases:
         if row.get("idle_share", 0.0) > IDLE:
-            found[compilation(placement)].append(1000 * row["ms"] / roofline.passes(placement))
+            found[compilation(placement)].append(1000 * row["ms"] / sum(roofline.passes(placement).values()))
     return known | {key: round(float(np.median(values)), 1) for key, values in found.items()}
 
 

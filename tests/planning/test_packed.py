@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from bench.packed import predicted_gib
 from bench.planner_error import prediction
 
 from loralab.memory.plan.coefficients import measured
@@ -20,13 +21,7 @@ ROWS = [
     "row", ROWS, ids=lambda row: f"{row['model']}-{row['label']}-{row['resolution']}-{row['width']}"
 )
 def test_a_pack_needs_what_was_measured(row: dict[str, float]) -> None:
-    width = int(row["width"])
-    one, placement, _ = prediction(row, measured())
-    together, _, _ = prediction({**row, "batch": width}, measured())
-
-    predicted = packed_bytes(together, one, placement=placement, width=width, accumulates=False) / 2**30
-
-    assert -0.02 <= predicted / row["peak_gib"] - 1 <= 0.05
+    assert -0.02 <= predicted_gib(row) / row["peak_gib"] - 1 <= 0.05
 
 
 @pytest.mark.parametrize(

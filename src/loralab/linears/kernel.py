@@ -55,7 +55,8 @@ def _matmul(
     width = group * num_n
     first = tile // width * group
     size = min(num_m - first, group)
-    m = (first + tile % width % size) * rows + tl.arange(0, rows)
+    first_row = (first + tile % width % size) * rows
+    m = first_row + tl.arange(0, rows)
     n = (tile % width // size) * columns + tl.arange(0, columns)
     k = tl.arange(0, step)
     a_at = a + (m % num_rows).to(tl.int64)[:, None] * depth + k[None, :]
@@ -79,7 +80,6 @@ def _matmul(
     if by_column:
         result *= tl.load(column_scale + n, mask=n < num_columns, other=0.0)[None, :]
     if low_rank:
-        first_row = (first + tile % width % size) * rows
         first_part = first_row // part_rows
         last_part = (min(first_row + rows, num_rows) - 1) // part_rows
         if first_part == last_part:
@@ -87,9 +87,8 @@ def _matmul(
                 result, left, right, m, n, first_part, num_rows, num_columns, rank, rank_step
             )
         else:
-            for part in range(
-                first_part, last_part + 1
-            ):  # selected, since a NaN times a masked 0 would be one
+            # rows are selected: a NaN of another part times a masked 0 would be one
+            for part in range(first_part, last_part + 1):
                 of_part = _with_low_rank(
                     result, left, right, m, n, part, num_rows, num_columns, rank, rank_step
                 )

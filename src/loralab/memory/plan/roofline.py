@@ -47,12 +47,13 @@ class Roofline:
     def step_s(self, placement: Placement) -> float:
         """Predicts seconds per micro-batch, forwards and backwards."""
         busy = self._beside(self.computing_s(placement), self.copying_s(placement))
-        return max(busy, 1e-6 * self.peaks.measured.host[compilation(placement)] * self.passes(placement))
+        num_passes = sum(self.passes(placement).values())
+        return max(busy, 1e-6 * self.peaks.measured.host[compilation(placement)] * num_passes)
 
-    def passes(self, placement: Placement) -> int:
-        """Counts the passes of a step through blocks."""
+    def passes(self, placement: Placement) -> dict[int, int]:
+        """Counts the passes of a step through each block that learns; backwards counts as two."""
         plain = self.peaks.plain(placement)
-        return sum(4 - (index in plain) for index in self.peaks.learning)
+        return {index: 4 - (index in plain) for index in self.peaks.learning}
 
     def computing_s(self, placement: Placement) -> float:
         """Predicts seconds of computing, with what is measured of it."""
@@ -72,9 +73,8 @@ class Roofline:
 
     def measured_terms(self, placement: Placement) -> tuple[float, float]:
         """Gives the factors (seconds per unit) of `traffic` and `launch` in a step; backwards counts as two passes."""
-        plain = self.peaks.plain(placement)
-        passes = ((4 - (index in plain)) * self.peaks.block_tokens[index] for index in self.peaks.learning)
-        tokens = sum(passes)
+        passes = self.passes(placement)
+        tokens = sum(count * self.peaks.block_tokens[index] for index, count in passes.items())
         traffic = tokens * self._blueprint.dim / (self._share["bandwidth"] * self.card.bandwidth * 1e9)
         return traffic, 1e-6 * len(self.peaks.learning)
 
