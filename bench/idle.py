@@ -1,6 +1,6 @@
-"""How much of a GPU's time nobody used: the share of a profile in which no kernel and no copy ran on any stream.
+"""How much of a GPU's time nobody used, and what the rest went to, from a profile whose activities include CUDA.
 
-`gpu_idle_share(profile)` takes a finished `torch.profiler.profile` whose activities include CUDA.
+`trace_of(profile)` reads a finished `torch.profiler.profile`; the other functions take what it gives.
 """
 
 from __future__ import annotations
@@ -23,30 +23,31 @@ GROUPS = {
 """Parts of kernels' names, by what the kernels do."""
 
 
-def gpu_idle_share(profile: Any) -> float:
-    """Gives the idle share between the first and the last event on the GPU.
+def trace_of(profile: torch.profiler.profile) -> list[Mapping[str, Any]]:
+    """Gives the events of a profile; torch lets each profile be read once."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trace.json"
+        profile.export_chrome_trace(str(path))
+        events: list[Mapping[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+        return events
 
-    Args:
-        profile: a finished `torch.profiler.profile`, or the events of a trace that one has exported.
+
+def gpu_busy_ms(trace: Iterable[Mapping[str, Any]]) -> float:
+    """Gives the milliseconds in which something ran on the GPU.
 
     Raises:
-        ValueError: if nothing ran on a GPU.
+        ValueError: if nothing did.
     """
-    return idle_share(_busy(profile))
-
-
-def gpu_busy_ms(profile: Any) -> float:
-    """Gives the milliseconds in which something ran on the GPU; arguments and errors as for `gpu_idle_share`."""
-    intervals = _busy(profile)
+    intervals = [(float(event["ts"]), float(event["dur"])) for event in _busy(trace)]
     share = idle_share(intervals)
     span = max(start + duration for start, duration in intervals) - min(start for start, _ in intervals)
     return (1 - share) * span / 1000
 
 
-def group_ms(profile: Any) -> dict[str, float]:
-    """Gives the milliseconds of kernels by what they do; arguments as for `gpu_idle_share`."""
+def group_ms(trace: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Gives the milliseconds of kernels by what they do."""
     found = dict.fromkeys((*GROUPS, "rest"), 0.0)
-    for event in _events(profile):
+    for event in _busy(trace):
         name = str(event["name"])
         group = next((key for key, parts in GROUPS.items() if any(part in name for part in parts)), "rest")
         found[group] += float(event["dur"]) / 1000
@@ -66,18 +67,5 @@ def idle_share(intervals: Iterable[tuple[float, float]]) -> float:
     return idle / (covered_until - first) if covered_until > first else 0.0
 
 
-def _busy(profile: Any) -> list[tuple[float, float]]:
-    return [(float(event["ts"]), float(event["dur"])) for event in _events(profile)]
-
-
-def _events(profile: Any) -> list[Mapping[str, Any]]:
-    events = _exported(profile) if isinstance(profile, torch.profiler.profile) else profile
-    return [event for event in events if event.get("cat") in BUSY]
-
-
-def _exported(profile: Any) -> list[Mapping[str, Any]]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trace.json"
-        profile.export_chrome_trace(str(path))
-        events: list[Mapping[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
-        return events
+def _busy(trace: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [event for event in trace if event.get("cat") in BUSY]

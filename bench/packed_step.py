@@ -21,7 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-from bench.idle import gpu_busy_ms, group_ms  # noqa: E402  found through the line above
+from bench.idle import gpu_busy_ms, group_ms, trace_of  # noqa: E402  found through the line above
 from bench.shapes import Case, latents_shape, prompt_embeds  # noqa: E402
 from bench.step import move, placed  # noqa: E402
 from bench.timing import (  # noqa: E402
@@ -212,10 +212,10 @@ class _Clock:
         self._alone.__exit__()
         self.is_over = True
         if self._device.type == "cuda":
-            self.row["busy_ms"] = gpu_busy_ms(self._profile) / PROFILED_STEPS
+            trace = trace_of(self._profile)
+            self.row["busy_ms"] = gpu_busy_ms(trace) / PROFILED_STEPS
             self.row["idle_share"] = max(0.0, 1 - self.row["busy_ms"] / self.row["ms"])
-            groups = group_ms(self._profile).items()
-            self.row |= {f"{group}_ms": spent / PROFILED_STEPS for group, spent in groups}
+            self.row |= {f"{group}_ms": spent / PROFILED_STEPS for group, spent in group_ms(trace).items()}
         self.row = {key: round(value, 4) for key, value in self.row.items()}
 
     def _mark(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench.idle import gpu_busy_ms
+from bench.idle import gpu_busy_ms, trace_of
 
 WARM_STEPS, TIMED_STEPS, PROFILED_STEPS = 3, 8, 2
 GIB = 2**30
@@ -150,4 +150,4 @@ def _busy_ms(step: Step) -> float:
         for _ in range(PROFILED_STEPS):
             step()
         torch.cuda.synchronize()
-    return gpu_busy_ms(profiler) / PROFILED_STEPS
+    return gpu_busy_ms(trace_of(profiler)) / PROFILED_STEPS

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from bench.idle import gpu_busy_ms, gpu_idle_share, group_ms, idle_share
+from bench.idle import gpu_busy_ms, group_ms, idle_share, trace_of
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,6 @@ def test_only_kernels_copies_and_fills_count_and_no_annotation_hides_a_gap() -> 
         {"ph": "X", "cat": "gpu_memset", "ts": 190.0, "dur": 10.0},
     ]
 
-    assert gpu_idle_share(events) == pytest.approx(0.5)
     assert gpu_busy_ms(events) == pytest.approx(0.05)
 
 
@@ -62,9 +61,12 @@ def test_kernels_are_told_apart_by_what_they_do() -> None:
     )
 
 
-def test_a_profile_without_a_gpu_has_no_share() -> None:
+def test_a_profile_without_a_gpu_has_nothing_to_tell() -> None:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         torch.ones(3).sum()
+    trace = trace_of(profile)
 
+    assert any("sum" in str(event.get("name")) for event in trace)
+    assert sum(group_ms(trace).values()) == 0
     with pytest.raises(ValueError, match="nothing ran on a GPU"):
-        gpu_idle_share(profile)
+        gpu_busy_ms(trace)
