@@ -21,43 +21,30 @@ import triton.language as tl
 from torch import Tensor
 from torch.library import triton_op, wrap_triton
 
-RANK_STEP = 32
+RANK_STEP = 64
+"""Of the low-rank term, at most; a smaller rank is one step of 16 or 32."""
 GROUP = 8
 """Neighbouring tiles share operands in the cache."""
 
 
 @triton.jit
 @no_type_check
-def _with_low_rank(result, left, right, m, n, part, num_rows, num_columns, rank, rank_step: tl.constexpr):
-    for begin in range(0, rank, rank_step):
-        r = begin + tl.arange(0, rank_step)
-        thin = tl.load(
-            left + (m % num_rows)[:, None] * rank + r[None, :], mask=(r < rank)[None, :], other=0.0
-        )
-        wide = tl.load(
-            right + (part * num_columns + n % num_columns)[None, :] * rank + r[:, None],
-            mask=(r < rank)[:, None],
-            other=0.0,
-        )
-        result = tl.dot(thin, wide, result)
-    return result
-
-
-@triton.jit
-@no_type_check
 def _matmul(
-    a, b, out, row_scale, column_scale, left, right, num_rows, num_columns, depth, rank, part_rows,
-    by_row: tl.constexpr, by_column: tl.constexpr, integer: tl.constexpr, low_rank: tl.constexpr, even: tl.constexpr,
-    rows: tl.constexpr, columns: tl.constexpr, step: tl.constexpr, rank_step: tl.constexpr, group: tl.constexpr,
+    a, b, out, row_scale, column_scale, left, right, num_rows, num_columns, depth, rank, parts, part_rows,
+    by_row: tl.constexpr, by_column: tl.constexpr, integer: tl.constexpr, even: tl.constexpr,
+    rows: tl.constexpr, columns: tl.constexpr, step: tl.constexpr,
+    padded_rank: tl.constexpr, rank_step: tl.constexpr, group: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(0)
-    num_m, num_n = tl.cdiv(num_rows, rows), tl.cdiv(num_columns, columns)
-    width = group * num_n
+    # no tile has rows of two parts, so that nothing of one reaches another
+    tiles_of_part = tl.cdiv(part_rows, rows)
+    width = group * tl.cdiv(num_columns, columns)
     first = tile // width * group
-    size = min(num_m - first, group)
-    first_row = (first + tile % width % size) * rows
-    m = first_row + tl.arange(0, rows)
-    n = (tile % width // size) * columns + tl.arange(0, columns)
+    size = min(parts * tiles_of_part - first, group)
+    place = first + tile % width % size
+    part = place // tiles_of_part
+    m = part * part_rows + place % tiles_of_part * rows + tl.arange(0, rows)
+    n = tile % width // size * columns + tl.arange(0, columns)
     k = tl.arange(0, step)
     a_at = a + (m % num_rows).to(tl.int64)[:, None] * depth + k[None, :]
     b_at = b + (n % num_columns).to(tl.int64)[None, :] * depth + k[:, None]
@@ -74,27 +61,26 @@ def _matmul(
             total = tl.dot(x, y, total)
         a_at += step
         b_at += step
+    is_row, is_column = m < (part + 1) * part_rows, n < num_columns
     result = total.to(tl.float32)
     if by_row:
-        result *= tl.load(row_scale + m, mask=m < num_rows, other=0.0)[:, None]
+        result *= tl.load(row_scale + m, mask=is_row, other=0.0)[:, None]
     if by_column:
-        result *= tl.load(column_scale + n, mask=n < num_columns, other=0.0)[None, :]
-    if low_rank:
-        first_part = first_row // part_rows
-        last_part = (min(first_row + rows, num_rows) - 1) // part_rows
-        if first_part == last_part:
-            result = _with_low_rank(
-                result, left, right, m, n, first_part, num_rows, num_columns, rank, rank_step
+        result *= tl.load(column_scale + n, mask=is_column, other=0.0)[None, :]
+    if padded_rank > 0:
+        for begin in range(0, padded_rank, rank_step):
+            r = begin + tl.arange(0, rank_step)
+            thin = tl.load(
+                left + m[:, None] * rank + r[None, :], mask=is_row[:, None] & (r < rank)[None, :], other=0.0
             )
-        else:
-            # rows are selected: a NaN of another part times a masked 0 would be one
-            for part in range(first_part, last_part + 1):
-                of_part = _with_low_rank(
-                    result, left, right, m, n, part, num_rows, num_columns, rank, rank_step
-                )
-                result = tl.where((m // part_rows == part)[:, None], of_part, result)
+            wide = tl.load(
+                right + (part * num_columns + n)[None, :] * rank + r[:, None],
+                mask=is_column[None, :] & (r < rank)[:, None],
+                other=0.0,
+            )
+            result = tl.dot(thin, wide, result)
     at = out + m.to(tl.int64)[:, None] * num_columns + n[None, :]
-    tl.store(at, result.to(tl.bfloat16), mask=(m < num_rows)[:, None] & (n < num_columns)[None, :])
+    tl.store(at, result.to(tl.bfloat16), mask=is_row[:, None] & is_column[None, :])
 
 
 @triton.jit
@@ -141,20 +127,22 @@ def matmul(
     num_columns = b.shape[0]
     out = torch.empty(num_rows, num_columns, device=a.device, dtype=torch.bfloat16)
     sizes = tile(a.dtype, major=torch.cuda.get_device_capability(a.device)[0])
-    grid = (triton.cdiv(num_rows, sizes["rows"]) * triton.cdiv(num_columns, sizes["columns"]),)
     rank = 0 if left is None else left.shape[1]
+    rank_step = min(RANK_STEP, max(16, triton.next_power_of_2(rank)))
     parts = 1 if right is None or right.dim() == 2 else right.shape[0]
+    part_rows = num_rows // parts
     right = None if right is None else right.contiguous()  # in a backward pass it is a transpose
+    grid = (parts * triton.cdiv(part_rows, sizes["rows"]) * triton.cdiv(num_columns, sizes["columns"]),)
     wrap_triton(_matmul)[grid](
         a, b, out,
         a if row_scale is None else row_scale,
         a if column_scale is None else column_scale,
         a if left is None else left,
         a if right is None else right,
-        num_rows, num_columns, depth, rank, num_rows // parts,
+        num_rows, num_columns, depth, rank, parts, part_rows,
         by_row=row_scale is not None, by_column=column_scale is not None, integer=a.dtype == torch.int8,
-        low_rank=left is not None, even=depth % sizes["step"] == 0, rank_step=16 if rank <= 16 else RANK_STEP,
-        group=GROUP, **sizes,
+        even=depth % sizes["step"] == 0,
+        padded_rank=triton.cdiv(rank, rank_step) * rank_step, rank_step=rank_step, group=GROUP, **sizes,
     )  # fmt: skip
     return out
 
