@@ -32,13 +32,18 @@ def trace_of(profile: torch.profiler.profile) -> list[Mapping[str, Any]]:
         return events
 
 
+def intervals_of(trace: Iterable[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """Gives (start, duration) in microseconds of all that ran on the GPU."""
+    return [(float(event["ts"]), float(event["dur"])) for event in _busy(trace)]
+
+
 def gpu_busy_ms(trace: Iterable[Mapping[str, Any]]) -> float:
     """Gives the milliseconds in which something ran on the GPU.
 
     Raises:
         ValueError: if nothing did.
     """
-    intervals = [(float(event["ts"]), float(event["dur"])) for event in _busy(trace)]
+    intervals = intervals_of(trace)
     share = idle_share(intervals)
     span = max(start + duration for start, duration in intervals) - min(start for start, _ in intervals)
     return (1 - share) * span / 1000

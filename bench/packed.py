@@ -32,10 +32,10 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.memory_speed import RANKS, Reference, case  # noqa: E402  found through the line above
 from bench.packed_picture import draw  # noqa: E402  found above
-from bench.packed_tables import tables  # noqa: E402
-from bench.packed_wave import keep, run_waves, waves  # noqa: E402
+from bench.packed_tables import tables  # noqa: E402  found above
+from bench.packed_wave import keep, run_waves, waves  # noqa: E402  found above
 from bench.planner_error import prediction  # noqa: E402  found above
-from bench.shapes import Case, to_json  # noqa: E402
+from bench.shapes import Case, to_json  # noqa: E402  found above
 from bench.timing import GIB, WAIT_S  # noqa: E402  found above
 
 from loralab.memory.plan.coefficients import measured  # noqa: E402  found above

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from bench.idle import gpu_busy_ms, group_ms, idle_share, trace_of
+from bench.idle import gpu_busy_ms, group_ms, idle_share, intervals_of, trace_of
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,7 @@ def test_only_kernels_copies_and_fills_count_and_no_annotation_hides_a_gap() -> 
         {"ph": "X", "cat": "gpu_memset", "ts": 190.0, "dur": 10.0},
     ]
 
+    assert idle_share(intervals_of(events)) == pytest.approx(0.5)
     assert gpu_busy_ms(events) == pytest.approx(0.05)
 
 

@@ -67,7 +67,7 @@ def _matmul(
         result *= tl.load(row_scale + m, mask=is_row, other=0.0)[:, None]
     if by_column:
         result *= tl.load(column_scale + n, mask=is_column, other=0.0)[None, :]
-    if padded_rank > 0:
+    if padded_rank > 0:  # an empty loop would be compiled, for factors that are not there
         for begin in range(0, padded_rank, rank_step):
             r = begin + tl.arange(0, rank_step)
             thin = tl.load(

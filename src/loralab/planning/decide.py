@@ -77,8 +77,7 @@ def decided(config: DictConfig, policy: MemoryPolicy, denoiser: Model, *, device
     if policy.precision == "auto":
         policy.dtype(device)  # refuses a GPU without bf16
         card = cards.present(device, measured())
-        budget = policy.budget_gib or cards.free_gib(device)
-        choice = chosen(peaks, run, policy, card=card, budget_gib=budget)
+        choice = chosen(peaks, run, policy, card=card, budget_gib=budget_of(policy, device))
         policy = followed(policy, choice)
     placement = policy.on(device)
     return Decision(placement, train_peak(peaks, placement) / cards.GIB)
@@ -120,11 +119,16 @@ def drawing_placement(
         Option(placement, preview_peak(peaks, placement, drawing)[1] / cards.GIB, 0.0)
         for placement in choose.candidates(fixed, card)
     ]
-    budget = policy.budget_gib or cards.free_gib(device)
+    budget = budget_of(policy, device)
     fitting = [option for option in found if option.peak_gib <= budget]
     taken = min(fitting or found, key=lambda option: _exactness(option.placement))
     log.info("memory: %s", taken.placement.described())
     return settled(policy, taken).on(device)
+
+
+def budget_of(policy: MemoryPolicy, device: torch.device) -> float:
+    """Gives the GiB that may be used of a GPU: what was set, else what is free."""
+    return policy.budget_gib or cards.free_gib(device)
 
 
 def fixed_of(policy: MemoryPolicy) -> Fixed:

@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING
 import torch
 from omegaconf import OmegaConf
 
-from loralab.memory import MemoryPolicy, Placement
+from loralab.denoiser import Denoiser
+from loralab.memory import MemoryPolicy, Placement, pick_device
 from loralab.memory.plan import Peaks, cards, choose
 from loralab.memory.plan.coefficients import measured
-from loralab.planning.decide import Decision, fixed_of, followed
+from loralab.planning.decide import Decision, budget_of, fixed_of, followed
 from loralab.planning.subject import run_of, subject_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from loralab.denoiser import Denoiser
-    from loralab.memory.plan import Option
+    from loralab.config import Experiment
+    from loralab.memory.plan import Option, Run
 
 WIDTHS = (1, 2, 4, 8, 16)
 ON_CPU = 4
@@ -51,6 +52,19 @@ class Packs:
     rank: int
     targets: Sequence[str]
     device: torch.device
+
+    @classmethod
+    def of(cls, experiment: Experiment, config: DictConfig, *, rank: int, targets: Sequence[str]) -> Packs:
+        """Takes the rest from what a configuration has built, on the device that it asks for."""
+        assert isinstance(experiment.denoiser, Denoiser)
+        return cls(
+            config=config,
+            policy=experiment.memory,
+            denoiser=experiment.denoiser,
+            rank=rank,
+            targets=targets,
+            device=pick_device(config.trainer.accelerator),
+        )
 
     def width(self, *, most: int) -> int:
         """Gives how many of `most` trials to train at a time: the narrowest of packs with about the most an hour."""
@@ -81,10 +95,7 @@ class Packs:
     def _options(self, width: int) -> list[Option]:
         """Predicts a pack under every placement that the policy leaves open."""
         together = self._together(width)
-        run = dataclasses.replace(
-            run_of(self.config, self.denoiser), drawing=None
-        )  # whoever draws is not packed
-        found = choose.options(together, run, self._placements, card=self._card)
+        found = choose.options(together, self._run, self._placements, card=self._card)
         return [
             dataclasses.replace(
                 option, peak_gib=max(option.peak_gib, self._train_gib(together, option.placement))
@@ -114,6 +125,11 @@ class Packs:
         return max(subjects, key=lambda subject: subject.num_parameters)
 
     @functools.cached_property
+    def _run(self) -> Run:
+        # whoever draws is not packed
+        return dataclasses.replace(run_of(self.config, self.denoiser), drawing=None)
+
+    @functools.cached_property
     def _card(self) -> cards.Card:
         self.policy.dtype(self.device)  # refuses a GPU without bf16
         return cards.present(self.device, measured())
@@ -126,7 +142,7 @@ class Packs:
 
     @functools.cached_property
     def _budget_gib(self) -> float:
-        return self.policy.budget_gib or cards.free_gib(self.device)
+        return budget_of(self.policy, self.device)
 
 
 def packed_bytes(

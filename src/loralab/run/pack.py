@@ -20,9 +20,7 @@ from omegaconf import DictConfig
 
 from loralab.config import build
 from loralab.data import EncodedDataset
-from loralab.denoiser import Denoiser
 from loralab.errors import UserError
-from loralab.memory import pick_device
 from loralab.packed import Meeting, PackedBase, Seat, SharedBatches
 from loralab.planning.packed import Packs
 from loralab.quiet import quiet_libraries
@@ -73,30 +71,21 @@ class Pack:
         self._config, self.width = config, width
         experiment = build(config)
         lightning.seed_everything(config.seed, verbose=False)
-        device = pick_device(config.trainer.accelerator)
-        assert isinstance(experiment.denoiser, Denoiser)
-        packs = Packs(
-            config=config,
-            policy=experiment.memory,
-            denoiser=experiment.denoiser,
-            rank=rank,
-            targets=targets,
-            device=device,
-        )
+        packs = Packs.of(experiment, config, rank=rank, targets=targets)
         self._decision = packs.decision(width)
         placement = self._decision.placement
-        experiment.denoiser.place(placement)
+        packs.denoiser.place(placement)
         self._encoded = encoded_for(config, experiment)
         assert isinstance(self._encoded.dataset, EncodedDataset)
         self._base = PackedBase(
-            experiment.denoiser,
+            packs.denoiser,
             width=width,
             rank=rank,
             targets=targets,
             dtype=placement.dtype,
             static=placement.compile,
         )
-        self._batches = SharedBatches(self._encoded.dataset, device=device, width=width)
+        self._batches = SharedBatches(self._encoded.dataset, device=packs.device, width=width)
         self._meeting = Meeting(self._base)
         self._free: queue.Queue[int] = queue.Queue()
         for slot in range(width):

@@ -9,7 +9,6 @@ from concurrent.futures import ProcessPoolExecutor
 from omegaconf import DictConfig, OmegaConf
 
 from loralab.config import build
-from loralab.denoiser import Denoiser
 from loralab.errors import UserError
 from loralab.memory import pick_device
 from loralab.planning.packed import Packs
@@ -44,15 +43,4 @@ def width_of(pack: str | int, config: DictConfig, *, rank: int, targets: Sequenc
 def _planned(plain: str, rank: int, targets: Sequence[str], most: int) -> int:
     config = OmegaConf.create(plain)
     assert isinstance(config, DictConfig)
-    experiment = build(config)
-    assert isinstance(experiment.denoiser, Denoiser)
-    device = pick_device(config.trainer.accelerator)
-    packs = Packs(
-        config=config,
-        policy=experiment.memory,
-        denoiser=experiment.denoiser,
-        rank=rank,
-        targets=targets,
-        device=device,
-    )
-    return packs.width(most=most)
+    return Packs.of(build(config), config, rank=rank, targets=targets).width(most=most)
